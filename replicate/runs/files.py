@@ -1,0 +1,62 @@
+"""Files that are whole or absent: atomic writes, content hashes, and where the project lives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def project_root() -> Path:
+    """The folder that holds `paper_configs/` and `results/`.
+
+    That is the folder around the package in a clone, else the current folder.
+
+    Raises:
+        FileNotFoundError: if neither holds `paper_configs/`.
+    """
+    candidates = [Path(__file__).resolve().parents[2], Path.cwd()]
+    for folder in candidates:
+        if (folder / "paper_configs").is_dir():
+            return folder
+    raise FileNotFoundError(
+        "Expected a folder with paper_configs/ (run inside a clone of the project). "
+        f"Looked in: {', '.join(map(str, candidates))}"
+    )
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write(temporary_path)` write a file, then put it at `path` whole.
+
+    The temporary file lies in the same folder, is fsynced and renamed; if writing fails nothing is
+    left behind and an earlier file at `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        os.chmod(temporary, 0o644)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, one indented value a file."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text))
