@@ -1,0 +1,1 @@
+"""How networks are trained: classifier lanes, and one module per generator family."""
