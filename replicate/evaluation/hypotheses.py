@@ -1,0 +1,303 @@
+"""Named tests of claims: each gives an effect, its interval, and evidence for and against.
+
+Every test gives two p values, one for the claim and one against it; both are two-sided (twice the
+one-sided tail), so that at level 0.05 they agree with the 95 % interval shown beside them. A test
+of equivalence, whose two sides must both hold, is not doubled. `groups` is as in
+`replicate.evaluation.statistics`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from replicate.evaluation.statistics import checked_values, group_index, mean_interval
+
+RESAMPLES = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """An effect, its interval, and the evidence for and against the claim.
+
+    Args:
+        effect: the estimand's estimate.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        n: number of units, replicates unless the test says otherwise.
+        p_for: two-sided p value of the evidence for the claim.
+        p_against: two-sided p value of the evidence against the claim.
+        note: what a reader needs to know beside the numbers.
+    """
+
+    effect: float
+    low: float
+    high: float
+    n: int
+    p_for: float
+    p_against: float
+    note: str = ""
+
+
+def _tails(estimate: float, bound: float, error: float, df: float) -> tuple[float, float]:
+    """One-sided p values of `estimate > bound` and of `estimate < bound`."""
+    if math.isnan(error):
+        return 1.0, 1.0
+    if error == 0:
+        return float(estimate <= bound), float(estimate >= bound)
+    t = (estimate - bound) / error
+    return float(stats.t.sf(t, df)), float(stats.t.cdf(t, df))
+
+
+def threshold(values: Sequence[float], above: float, groups: Sequence | None = None) -> Effect:
+    """Test that the mean lies above a bound.
+
+    Args:
+        values: one number a replicate; for paired data, the differences.
+        above: the bound.
+        groups: the generator of each replicate.
+
+    Returns:
+        The mean with its interval and p values.
+    """
+    interval = mean_interval(values, groups)
+    upper, lower = _tails(interval.mean, above, interval.standard_error, interval.df)
+    return Effect(
+        interval.mean, interval.low, interval.high, interval.n, _double(upper), _double(lower)
+    )
+
+
+def _double(p: float) -> float:
+    return min(1.0, 2 * p)
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], margin: float = 0.0, groups: Sequence | None = None
+) -> Effect:
+    """Test that the mean of `a - b` exceeds a margin, replicate by replicate.
+
+    Args:
+        a: one number a replicate.
+        b: as many, in the same order of replicates.
+        margin: the difference to exceed.
+        groups: the generator of each replicate.
+
+    Returns:
+        The mean difference with its interval and p values.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"Expected pairs. Received: {len(a)} and {len(b)} values")
+    return threshold(checked_values(a) - checked_values(b), margin, groups)
+
+
+def equivalence(
+    values: Sequence[float], margin: float, centre: float = 0.0, groups: Sequence | None = None
+) -> Effect:
+    """Two one-sided tests that the mean lies within `centre` ± `margin` (Schuirmann 1987).
+
+    Args:
+        values: one number a replicate; for paired data, the differences.
+        margin: half-width of the zone of equivalence, > 0.
+        centre: its middle.
+        groups: the generator of each replicate.
+
+    Returns:
+        The mean with its interval; `p_for` is the larger of the two one-sided p values,
+        `p_against` the two-sided p value of lying outside on the nearer side.
+    """
+    if not margin > 0:
+        raise ValueError(f"Expected margin > 0. Received: margin={margin}")
+    interval = mean_interval(values, groups)
+    error, df = interval.standard_error, interval.df
+    above_low, below_low = _tails(interval.mean, centre - margin, error, df)
+    above_high, below_high = _tails(interval.mean, centre + margin, error, df)
+    return Effect(
+        interval.mean,
+        interval.low,
+        interval.high,
+        interval.n,
+        max(above_low, below_high),
+        _double(min(below_low, above_high)),
+    )
+
+
+def _table(values: Sequence[Sequence[float]]) -> np.ndarray:
+    table = np.asarray(values, dtype=float)
+    if table.ndim != 2 or 0 in table.shape or not np.isfinite(table).all():
+        raise ValueError(
+            "Expected a table (replicates, points) of finite numbers. "
+            f"Received: shape={table.shape}"
+        )
+    return table
+
+
+def all_above(
+    differences: Sequence[Sequence[float]], margin: float = 0.0, groups: Sequence | None = None
+) -> Effect:
+    """Test that the mean difference exceeds `-margin` at every point (intersection-union test).
+
+    Args:
+        differences: table (replicates, points).
+        margin: by how much a point may fall short, >= 0.
+        groups: the generator of each replicate.
+
+    Returns:
+        Effect and interval of the lowest point; `p_for` is the largest over points, `p_against`
+        the smallest times the number of points (Bonferroni).
+    """
+    table = _table(differences)
+    points = [threshold(column, -margin, groups) for column in table.T]
+    worst = min(points, key=lambda point: point.effect)
+    short = sum(point.effect <= -margin for point in points)
+    return Effect(
+        worst.effect,
+        worst.low,
+        worst.high,
+        table.shape[0],
+        max(point.p_for for point in points),
+        min(1.0, len(points) * min(point.p_against for point in points)),
+        f"lowest of {len(points)} points; {len(points) - short} above the bound",
+    )
+
+
+def monotone(
+    values: Sequence[Sequence[float]],
+    direction: str,
+    margin: float = 0.0,
+    groups: Sequence | None = None,
+) -> Effect:
+    """Test that values rise (or fall) at every step from one point to the next.
+
+    Args:
+        values: table (replicates, points), points in order.
+        direction: `"rising"` or `"falling"`.
+        margin: by how much a step may fail, >= 0.
+        groups: the generator of each replicate.
+
+    Returns:
+        As `all_above`, of the steps; a positive effect agrees with the direction.
+    """
+    if direction not in ("rising", "falling"):
+        raise ValueError(f'Expected "rising" or "falling". Received: direction={direction!r}')
+    steps = np.diff(_table(values), axis=1)
+    return all_above(steps if direction == "rising" else -steps, margin, groups)
+
+
+def bootstrap_weights(
+    n: int, groups: Sequence | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> np.ndarray:
+    """How often each replicate is drawn in each bootstrap sample.
+
+    With groups, groups are drawn first and replicates within each drawn group second.
+
+    Args:
+        n: number of replicates.
+        groups: the generator of each replicate.
+        resamples: number of bootstrap samples.
+        seed: of the draws.
+
+    Returns:
+        Integer array (resamples, n).
+    """
+    random = np.random.default_rng(seed)
+    index = group_index(groups, n)
+    if index is None:
+        return random.multinomial(n, np.full(n, 1 / n), size=resamples)
+    members = [np.flatnonzero(index == g) for g in range(index.max() + 1)]
+    weights = np.zeros((resamples, n), dtype=int)
+    drawn = random.integers(len(members), size=(resamples, len(members)))
+    for row, picks in zip(weights, drawn, strict=True):
+        for g in picks:
+            np.add.at(row, random.choice(members[g], size=members[g].size), 1)
+    return weights
+
+
+def spearman_trend(
+    x: Sequence[float],
+    values: Sequence[Sequence[float]],
+    above: float = 0.0,
+    groups: Sequence | None = None,
+    seed: int = 0,
+) -> Effect:
+    """Test that the rank correlation of `x` with the mean over replicates exceeds a bound.
+
+    The interval is a percentile bootstrap over replicates. A resample repeats replicates, which
+    adds noise to the means, so that it is shifted towards zero: conservative for a claim of trend.
+
+    Args:
+        x: the points, at least three.
+        values: table (replicates, points).
+        above: the bound.
+        groups: the generator of each replicate.
+        seed: of the bootstrap.
+
+    Returns:
+        The correlation with its interval and p values.
+    """
+    table = _table(values)
+    if len(x) != table.shape[1] or len(x) < 3:
+        raise ValueError(f"Expected three or more points. Received: {len(x)} for {table.shape}")
+    effect = float(_rank_correlations(np.asarray(x, float), table.mean(axis=0)[None])[0])
+    n = table.shape[0]
+    if n < 2:
+        return Effect(effect, math.nan, math.nan, n, 1.0, 1.0)
+    weights = bootstrap_weights(n, groups, seed=seed)
+    means = weights @ table / weights.sum(axis=1, keepdims=True)
+    draws = _rank_correlations(np.asarray(x, dtype=float), means)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    size = draws.size + 1
+    p_for = _double((1 + (draws <= above).sum()) / size)
+    p_against = _double((1 + (draws >= above).sum()) / size)
+    return Effect(effect, float(low), float(high), n, float(p_for), float(p_against))
+
+
+def _rank_correlations(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Spearman correlation of `x` with every row; 0 for a constant row."""
+    a = stats.rankdata(x) - (x.size + 1) / 2
+    b = stats.rankdata(rows, axis=1) - (x.size + 1) / 2
+    scale = np.sqrt((a**2).sum() * (b**2).sum(axis=1))
+    return np.divide(b @ a, scale, out=np.zeros(len(rows)), where=scale > 0)
+
+
+def sign_test(differences: Sequence[float]) -> Effect:
+    """Exact sign test that more than half of the differences are positive; zeros are left out.
+
+    Args:
+        differences: one number a unit.
+
+    Returns:
+        Share of positive differences with its Clopper-Pearson interval; `n` counts the units that
+        are not zero.
+    """
+    array = checked_values(differences)
+    array = array[array != 0]
+    if array.size == 0:
+        return Effect(0.5, 0.0, 1.0, 0, 1.0, 1.0, "all differences are zero")
+    positive = int((array > 0).sum())
+    low, high = map(float, stats.binomtest(positive, array.size).proportion_ci(0.95))
+    p_for = stats.binomtest(positive, array.size, alternative="greater").pvalue
+    p_against = stats.binomtest(positive, array.size, alternative="less").pvalue
+    note = f"{positive} of {array.size} positive"
+    return Effect(
+        positive / array.size, low, high, array.size, _double(p_for), _double(p_against), note
+    )
+
+
+def combined(results: Sequence[Effect]) -> tuple[float, float]:
+    """p values of a claim that needs all of its tests.
+
+    Args:
+        results: the tests.
+
+    Returns:
+        `(p_for, p_against)`: the largest p for (intersection-union), and the smallest p against
+        times the number of tests (Bonferroni).
+    """
+    if not results:
+        raise ValueError("Expected one or more tests. Received: none")
+    p_against = min(1.0, len(results) * min(result.p_against for result in results))
+    return max(result.p_for for result in results), p_against

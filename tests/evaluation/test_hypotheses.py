@@ -1,0 +1,166 @@
+"""Named tests of claims against SciPy, statsmodels and hand computation."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.weightstats import ttost_paired
+
+from replicate.evaluation import hypotheses
+
+A = np.array([0.985, 0.984, 0.986, 0.985, 0.983, 0.987])
+B = np.array([0.981, 0.983, 0.980, 0.982, 0.979, 0.984])
+POINTS = [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def rising(noise=0.001, n=10, seed=0):
+    random = np.random.default_rng(seed)
+    return np.array(POINTS) + random.normal(0, noise, (n, len(POINTS)))
+
+
+def test_paired_difference_is_scipys_paired_t_test():
+    effect = hypotheses.paired_difference(A, B)
+    expected = stats.ttest_rel(A, B)
+    assert effect.effect == pytest.approx((A - B).mean())
+    assert effect.p_for == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (effect.low, effect.high) == pytest.approx((interval.low, interval.high))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=10))
+def test_swapped_arms_swap_the_evidence(pairs):
+    a, b = map(list, zip(*pairs, strict=True))
+    forward, backward = hypotheses.paired_difference(a, b), hypotheses.paired_difference(b, a)
+    assert forward.effect == pytest.approx(-backward.effect)
+    assert forward.p_for == pytest.approx(backward.p_against)
+
+
+def test_pairs_matter():
+    shuffled = hypotheses.paired_difference(A, np.roll(B, 2))
+    assert shuffled.effect == pytest.approx(hypotheses.paired_difference(A, B).effect)
+    assert shuffled.p_for > 3 * hypotheses.paired_difference(A, B).p_for
+
+
+def test_a_margin_is_harder_to_exceed():
+    assert hypotheses.paired_difference(A, B, 0.0).p_for < 0.05
+    assert hypotheses.paired_difference(A, B, 0.0035).p_for > 0.05
+    assert hypotheses.paired_difference(A, B, 0.0200).p_against < 0.05
+
+
+def test_unequal_pairs_are_refused():
+    with pytest.raises(ValueError, match="Expected pairs. Received: 2 and 1 values"):
+        hypotheses.paired_difference([1, 2], [1])
+
+
+def test_threshold_is_scipys_one_sample_t_test():
+    expected = stats.ttest_1samp(A, 0.98)
+    assert hypotheses.threshold(A, 0.98).p_for == pytest.approx(expected.pvalue)
+    assert hypotheses.threshold(A, 0.99).p_against < 0.05
+
+
+def test_threshold_without_spread_or_with_one_value():
+    assert hypotheses.threshold([0.99, 0.99], 0.95).p_for == 0
+    assert hypotheses.threshold([0.95, 0.95], 0.95).p_for == 1
+    single = hypotheses.threshold([0.99], 0.95)
+    assert (single.p_for, single.p_against) == (1, 1) and math.isnan(single.low)
+
+
+def test_groups_weaken_the_evidence():
+    values = [0.95, 0.97, 0.99, 0.951, 0.971, 0.991]
+    plain = hypotheses.threshold(values, 0.945)
+    grouped = hypotheses.threshold(values, 0.945, [0, 1, 2, 0, 1, 2])
+    assert plain.p_for < 0.02 < 0.05 < grouped.p_for
+
+
+def test_equivalence_is_statsmodels_tost():
+    expected = ttost_paired(A, B, -0.006, 0.006)[0]
+    effect = hypotheses.equivalence(A - B, 0.006)
+    assert effect.p_for == pytest.approx(expected)
+    assert hypotheses.equivalence(A - B, 0.001).p_against < 0.05
+    assert hypotheses.equivalence(A, 0.005, centre=0.985).p_for < 0.05
+
+
+def test_all_above_needs_every_point():
+    random = np.random.default_rng(0)
+    table = 0.01 + random.normal(0, 0.001, (10, 4))
+    assert hypotheses.all_above(table).p_for < 0.001
+    table[:, 2] -= 0.02
+    effect = hypotheses.all_above(table)
+    assert effect.p_for > 0.9 and effect.p_against < 0.001
+    assert effect.effect == pytest.approx(table[:, 2].mean())
+    assert effect.note == "lowest of 4 points; 3 above the bound"
+    assert hypotheses.all_above(table, margin=0.015).p_for < 0.001
+
+
+def test_monotone_knows_the_direction():
+    table = rising()
+    assert hypotheses.monotone(table, "rising").p_for < 0.001
+    assert hypotheses.monotone(table, "falling").p_against < 0.001
+    with pytest.raises(ValueError, match='Expected "rising" or "falling"'):
+        hypotheses.monotone(table, "up")
+
+
+def test_spearman_of_means():
+    table = rising(noise=0.2)
+    expected = stats.spearmanr(POINTS, table.mean(axis=0)).statistic
+    assert hypotheses.spearman_trend(POINTS, table).effect == pytest.approx(expected)
+
+
+def test_spearman_trend_and_its_opposite():
+    up, down = rising(), -rising()
+    assert hypotheses.spearman_trend(POINTS, up, 0.9).p_for < 0.01
+    assert hypotheses.spearman_trend(POINTS, down, 0.9).p_against < 0.01
+    flat = hypotheses.spearman_trend(POINTS, np.ones((10, 5)), 0.9)
+    assert flat.effect == 0 and flat.p_against < 0.01
+
+
+def test_spearman_noise_is_inconclusive():
+    random = np.random.default_rng(3)
+    effect = hypotheses.spearman_trend(POINTS, random.normal(size=(10, 5)), 0.5)
+    assert effect.low < 0.5 < effect.high
+    assert effect.p_for > 0.05
+
+
+def test_bootstrap_is_seeded_and_two_level():
+    groups = [0, 1, 2] * 3 + [0]
+    first = hypotheses.bootstrap_weights(10, groups, 200, seed=1)
+    assert (first == hypotheses.bootstrap_weights(10, groups, 200, seed=1)).all()
+    assert (first != hypotheses.bootstrap_weights(10, groups, 200, seed=2)).any()
+    by_generator = np.stack([first[:, [0, 3, 6, 9]].sum(1), first[:, [1, 4, 7]].sum(1)])
+    assert set(by_generator[0]) == {0, 4, 8, 12}  # a generator comes with all its replicates
+    assert set(by_generator[1]) == {0, 3, 6, 9}
+
+
+def test_two_level_bootstrap_covers_the_generator():
+    random = np.random.default_rng(5)
+    groups = np.arange(10) % 3
+    values = np.array([0.0, 1.0, 2.0])[groups] + random.normal(0, 0.01, 10)
+
+    def spread(weights):
+        return (weights @ values / weights.sum(axis=1)).std()
+
+    two_level = spread(hypotheses.bootstrap_weights(10, groups))
+    assert two_level > 1.5 * spread(hypotheses.bootstrap_weights(10))
+
+
+def test_sign_test_by_hand():
+    # 17 of 20 positive: P(X >= 17) = (1140 + 190 + 20 + 1) / 2**20
+    effect = hypotheses.sign_test([1] * 17 + [-1] * 3 + [0])
+    assert effect.p_for == pytest.approx(2 * 1351 / 2**20)
+    assert effect.effect == pytest.approx(0.85) and effect.n == 20
+    assert hypotheses.sign_test([-1] * 17 + [1] * 3).p_against == pytest.approx(2 * 1351 / 2**20)
+    assert hypotheses.sign_test([0.0, 0.0]).p_for == 1
+
+
+def test_combined_needs_all():
+    strong = hypotheses.threshold(A, 0.9)
+    weak = hypotheses.threshold(A, 0.9999)
+    assert hypotheses.combined([strong, strong])[0] < 0.001
+    p_for, p_against = hypotheses.combined([strong, weak])
+    assert p_for > 0.9 and p_against == pytest.approx(2 * weak.p_against)
+    with pytest.raises(ValueError, match="Expected one or more tests"):
+        hypotheses.combined([])
