@@ -1,15 +1,42 @@
-"""Data sets in, mixes out: where images come from, in which order, and how they are verified."""
+"""Data sets in, mixes out: where images come from, in which order, and how they are verified.
 
-from replicate.data.catalogue import CATALOGUE
-from replicate.data.dataset import DataCorrupt, DataError, Dataset, DataUnavailable, Split
-from replicate.data.loading import load
+    from replicate import data
+    mnist = data.load("mnist")
+    mnist.train.images  # uint8 (60000, 28, 28, 1), canonical order
 
-__all__ = [
+Importing this package loads neither NumPy nor TensorFlow; using `load` does.
+"""
+
+import importlib
+
+from replicate.data.catalogue import CATALOGUE, ROUTES
+from replicate.data.inventory import Found, inventory
+
+_LAZY = {
+    "DataCorrupt": "dataset",
+    "DataError": "dataset",
+    "DataUnavailable": "dataset",
+    "Dataset": "dataset",
+    "Split": "dataset",
+    "load": "loading",
+}
+
+__all__ = [  # noqa: F822 - the lazy names are given by __getattr__
     "CATALOGUE",
+    "ROUTES",
     "DataCorrupt",
     "DataError",
     "DataUnavailable",
     "Dataset",
+    "Found",
     "Split",
+    "inventory",
     "load",
 ]
+
+
+def __getattr__(name):
+    """Import the parts that need NumPy when they are first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

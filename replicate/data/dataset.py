@@ -10,6 +10,8 @@ import numpy as np
 
 SPLITS = ("train", "test")
 
+Arrays = dict[str, tuple[np.ndarray, np.ndarray]]  # split name to (images, labels)
+
 
 class DataError(RuntimeError):
     """A data set could not be had, or what was found is not the data set."""

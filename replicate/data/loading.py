@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import logging
 
-from replicate.data import package, tfds_routes
-from replicate.data.catalogue import Entry, lookup
-from replicate.data.dataset import SPLITS, DataCorrupt, Dataset, DataUnavailable, canonical_split
+from replicate.data import cache, places
+from replicate.data.catalogue import ROUTES, Entry, lookup
+from replicate.data.dataset import (
+    SPLITS,
+    Arrays,
+    DataCorrupt,
+    Dataset,
+    DataUnavailable,
+    Split,
+    canonical_split,
+)
+from replicate.data.package import read_packaged
+from replicate.data.registry import read_registry
+from replicate.data.stand_in import draw_stand_in
+from replicate.data.tfds_routes import download_prepared, read_prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Where a route finds a data set.
+
+    Attributes:
+        label: Folder, file or package, for people.
+        read: Returns the arrays in the source's own order.
+        origin: What a cache file must have been made from to be used; None if there is no cache.
+        remote: Whether `read` goes to the network.
+        strict: Whether content other than the pinned is refused, not only recorded.
+    """
+
+    label: str
+    read: Callable[[], Arrays]
+    origin: str | None = None
+    remote: bool = False
+    strict: bool = True
 
 
 def load(
@@ -19,61 +52,193 @@ def load(
     routes: Sequence[str] | None = None,
     stand_in: bool = False,
 ) -> Dataset:
-    """Load a data set by the first route that has it, in canonical order and verified.
+    """Load a data set by the first route that has it, verified and in canonical order.
+
+    What came by a slow route is cached under `REPLICATE_CACHE`, else `~/.cache/replicate`.
 
     Args:
         name: `"mnist"`, `"fashion_mnist"` or `"cifar10"`.
-        data_dir: Folder of prepared TFDS data. If it is given, the data set must be in it.
-        routes: Routes to try, in this order; all of `catalogue.ROUTES` by default.
-        stand_in: Whether a small drawn data set may take the place of one that is absent.
+        data_dir: Folder of prepared TFDS data. If it is given, the data set must be in it; else
+            `TFDS_DATA_DIR` and then `~/tensorflow_datasets` are looked at.
+        routes: Routes to try, in this order; by default `"tfds_folder"`, `"package"`,
+            `"tfds_download"`, `"registry"`.
+        stand_in: Whether a small drawn data set of the same shape may take the place of one that
+            is absent. Then nothing is downloaded unless `routes` asks for it.
 
     Returns:
-        A `Dataset`.
+        A `Dataset` with read-only uint8 images `(n, height, width, channels)`, 0 to 255, and
+        int64 labels `(n,)`.
 
     Raises:
-        ValueError: if the name or a route is unknown.
+        ValueError: if the name or a route is unknown, or `data_dir` is given without the route
+            that uses it.
         DataUnavailable: if no route has it; the message lists each route and why it failed.
         DataCorrupt: if a copy was found that is damaged or is not this data set.
     """
     entry = lookup(name)
+    chosen = _checked_routes(entry, routes, data_dir)
+    offline = stand_in and routes is None
     failures = {}
-    for route in routes or _LOADERS:
+    for route in chosen:
         try:
-            return _LOADERS[route](entry, data_dir)
+            source = _SOURCES[route](entry, data_dir)
+            cached = _any_cached(entry, chosen) if source.remote else None
+            if offline and source.remote and not cached:
+                raise DataUnavailable("not tried: a stand-in was allowed, so nothing is downloaded")
+            return _announced(cached or _by_source(entry, route, source))
         except DataUnavailable as error:
             failures[route] = str(error)
-    lines = "".join(f"\n  {route}: {reason}" for route, reason in failures.items())
-    raise DataUnavailable(f"{entry.title} could not be had by any route:{lines}")
+    if stand_in:
+        return _announced(draw_stand_in(entry))
+    raise DataUnavailable(_all_failed(entry, failures))
 
 
-def _tfds_folder(entry: Entry, data_dir) -> Dataset:
-    root = tfds_routes.data_dir_or_default(data_dir)
-    folder = tfds_routes.prepared_folder(entry, root)
-    if folder is None:
-        raise DataUnavailable(f"no {entry.name}/<version>/dataset_info.json in {root}")
-    return _verified(entry, tfds_routes.read_prepared(entry, folder), "tfds_folder", folder)
+def _checked_routes(entry: Entry, routes, data_dir) -> tuple[str, ...]:
+    chosen = tuple(ROUTES if routes is None else routes)
+    unknown = [route for route in chosen if route not in ROUTES]
+    if unknown or not chosen:
+        raise ValueError(f"Expected routes among {', '.join(ROUTES)}. Received: routes={routes!r}")
+    if data_dir is None:
+        return chosen
+    if "tfds_folder" not in chosen:
+        raise ValueError(
+            f"Expected data_dir only with route tfds_folder. Received: data_dir={str(data_dir)!r}, "
+            f"routes={routes!r}"
+        )
+    if places.prepared_folder(entry, places.data_dir_or_default(data_dir)) is None:
+        raise DataUnavailable(
+            f"{entry.name}: expected {entry.name}/<version>/{places.INFO_FILE} in the given "
+            f"data_dir. Received: data_dir={str(data_dir)!r}. Without data_dir the other routes "
+            "are tried."
+        )
+    return chosen
 
 
-def _package(entry: Entry, data_dir) -> Dataset:
-    path = package.packaged_file(entry)
-    if path is None:
-        raise DataUnavailable("not in this package")
-    return _verified(entry, package.read_packaged(entry, path), "package", path)
+def _any_cached(entry: Entry, routes: Sequence[str]) -> Dataset | None:
+    """A verified copy that came by any of the routes, so that no network is asked again."""
+    copies = (cache.read(entry, route) for route in routes)
+    return next((copy for copy in copies if copy), None)
 
 
-def _verified(entry: Entry, arrays: tfds_routes.Arrays, route: str, source: Path) -> Dataset:
-    splits = {}
+def _by_source(entry: Entry, route: str, source: _Source) -> Dataset:
+    if source.origin is None:
+        return _from_source(entry, route, source)
+    cached = cache.read(entry, route, source.origin)
+    if cached:
+        return cached
+    with cache.writer_lock(entry) as writable:
+        cached = cache.read(entry, route, source.origin)  # another process may have made it
+        if cached:
+            return cached
+        dataset = _from_source(entry, route, source)
+        if writable:
+            cache.write(entry, dataset, source.origin)
+    return dataset
+
+
+def _from_source(entry: Entry, route: str, source: _Source) -> Dataset:
+    arrays = source.read()
+    splits, deviations = {}, []
     for split in SPLITS:
-        splits[split] = canonical_split(*arrays[split])
+        splits[split] = _split(entry, split, arrays[split], route, source)
         if splits[split].sha256 != entry.sha256[split]:
-            raise DataCorrupt(
-                f"{entry.name}, split {split}, from {source} (route {route}): expected content "
-                f"sha256={entry.sha256[split]}. Received: sha256={splits[split].sha256}"
-            )
-    logging.info("%s: route %s, %s", entry.name, route, source)
+            problem = _mismatch(entry, split, splits[split], route, source)
+            if source.strict:
+                raise DataCorrupt(problem)
+            deviations.append(problem)
     return Dataset(
-        entry.name, **splits, class_names=entry.class_names, route=route, source=str(source)
+        entry.name,
+        **splits,
+        class_names=entry.class_names,
+        route=route,
+        deviations=tuple(deviations),
+        source=source.label,
     )
 
 
-_LOADERS = {"tfds_folder": _tfds_folder, "package": _package}
+def _split(entry: Entry, split: str, arrays, route: str, source: _Source) -> Split:
+    images, labels = arrays
+    where = f"{entry.name}, split {split}, from {source.label} (route {route})"
+    if images.dtype != "uint8" or images.shape[1:] != entry.image_shape:
+        raise DataCorrupt(
+            f"{where}: expected uint8 images of shape {entry.image_shape} and content "
+            f"sha256={entry.sha256[split]}. Received: {images.dtype} images of shape "
+            f"{images.shape[1:]}"
+        )
+    try:
+        return canonical_split(images, labels)
+    except ValueError as error:
+        raise DataCorrupt(f"{where}: {error}") from error
+
+
+def _mismatch(entry: Entry, split: str, received: Split, route: str, source: _Source) -> str:
+    return (
+        f"{entry.name}, split {split}, from {source.label} (route {route}): expected "
+        f"{entry.counts[split]} images with content sha256={entry.sha256[split]}. Received: "
+        f"{len(received)} images, sha256={received.sha256}"
+    )
+
+
+def _announced(dataset: Dataset) -> Dataset:
+    logging.info("%s: route %s, %s", dataset.name, dataset.route, dataset.source)
+    for line in dataset.deviations:
+        warnings.warn(line, stacklevel=3)
+    return dataset
+
+
+def _all_failed(entry: Entry, failures: dict[str, str]) -> str:
+    lines = "".join(f"\n  {route}: {reason}" for route, reason in failures.items())
+    prepared = f"<folder>/{entry.name}/<version>/{places.INFO_FILE}"
+    return (
+        f"{entry.title} could not be had by any route:{lines}\n"
+        "What can be done: connect to the internet and try again; or prepare it elsewhere by "
+        f"`tfds build {entry.name}`, copy it so that {prepared} exists, and set "
+        "TFDS_DATA_DIR=<folder>; or copy the cache folder of a machine that has it "
+        f"({places.cache_root() / entry.name})."
+    )
+
+
+def _tfds_folder(entry: Entry, data_dir) -> _Source:
+    root = places.data_dir_or_default(data_dir)
+    folder = places.prepared_folder(entry, root)
+    if folder is None:
+        raise DataUnavailable(f"no {entry.name}/<version>/{places.INFO_FILE} in {root}")
+    origin = places.folder_fingerprint(folder)
+    return _Source(str(folder), lambda: read_prepared(entry, folder), origin)
+
+
+def _package(entry: Entry, data_dir) -> _Source:
+    path = places.packaged_file(entry)
+    if path is None:
+        raise DataUnavailable("no copy inside this package")
+    return _Source(str(path), lambda: read_packaged(entry, path))
+
+
+def _tfds_download(entry: Entry, data_dir) -> _Source:
+    def read() -> Arrays:
+        with cache.workspace(entry) as folder:
+            return download_prepared(entry, folder)
+
+    label = f"TensorFlow Datasets {entry.name}"
+    return _Source(label, read, origin=label, remote=True, strict=False)
+
+
+def _registry(entry: Entry, data_dir) -> _Source:
+    if entry.registry is None:
+        raise DataUnavailable("no registry package is known to hold it")
+
+    def read() -> Arrays:
+        with cache.workspace(entry) as folder:
+            return read_registry(entry, folder)
+
+    installed: Path | None = places.installed_folder(entry)
+    label = str(entry.registry)
+    return _Source(label, read, origin=label, remote=installed is None)
+
+
+_SOURCES = {
+    "tfds_folder": _tfds_folder,
+    "package": _package,
+    "tfds_download": _tfds_download,
+    "registry": _registry,
+}

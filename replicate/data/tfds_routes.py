@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from replicate.data import download, places
 from replicate.data.catalogue import Entry
-from replicate.data.dataset import SPLITS, DataCorrupt
+from replicate.data.dataset import SPLITS, Arrays, DataCorrupt, DataUnavailable
 
-_INFO = "dataset_info.json"
 _BATCH = 1000
-
-Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def data_dir_or_default(data_dir: str | os.PathLike | None = None) -> Path:
-    """The folder of prepared data: the argument, else `TFDS_DATA_DIR`, else TFDS' own default."""
-    chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(chosen).expanduser()
-
-
-def prepared_folder(entry: Entry, data_dir: Path) -> Path | None:
-    """The newest prepared version of a data set, `<data_dir>/<name>/<version>`, or None."""
-    versions = {}
-    for info in data_dir.glob(f"{entry.name}/*/{_INFO}"):
-        parts = info.parent.name.split(".")
-        if all(part.isdigit() for part in parts):
-            versions[tuple(map(int, parts))] = info.parent
-    return versions[max(versions)] if versions else None
+_PREPARE = (
+    "import sys, tensorflow_datasets as tfds; "
+    "tfds.builder(sys.argv[1], data_dir=sys.argv[2]).download_and_prepare()"
+)
 
 
 def read_prepared(entry: Entry, folder: Path) -> Arrays:
@@ -49,26 +35,38 @@ def read_prepared(entry: Entry, folder: Path) -> Arrays:
 
     try:
         builder = tfds.builder_from_directory(str(folder))
-    except Exception as error:  # TFDS raises many kinds on a damaged description
-        raise _damaged(entry, folder / _INFO, error) from error
-    arrays = {}
-    for split in SPLITS:
-        if split not in builder.info.splits:
-            raise DataCorrupt(f"{entry.name}: expected a split {split!r} in {folder}. Found none.")
-        try:
-            arrays[split] = _read_split(builder, split)
-        except Exception as error:
-            files = [Path(name) for name in builder.info.splits[split].filepaths]
-            raise _damaged(entry, _damaged_file(files), error) from error
-    return arrays
+        present = set(builder.info.splits)
+    except Exception as error:  # noqa: BLE001 - TFDS raises many kinds on a damaged description
+        raise _damaged(entry, folder / places.INFO_FILE, error) from error
+    missing = [split for split in SPLITS if split not in present]
+    if missing:
+        raise DataCorrupt(
+            f"{entry.name}: {folder} (route tfds_folder): expected splits {', '.join(SPLITS)}. "
+            f"Received: {', '.join(sorted(present)) or 'none'}"
+        )
+    return {split: _read_split(entry, builder, split) for split in SPLITS}
 
 
-def _read_split(builder, split: str) -> tuple[np.ndarray, np.ndarray]:
-    # The order of reading does not matter, since the result is sorted.
-    batches = list(builder.as_dataset(split=split, batch_size=_BATCH).as_numpy_iterator())
-    images = np.concatenate([batch["image"] for batch in batches])
-    labels = np.concatenate([batch["label"] for batch in batches])
-    return images, labels
+def _read_split(entry: Entry, builder, split: str) -> tuple[np.ndarray, np.ndarray]:
+    import tensorflow_datasets as tfds
+    from tqdm import tqdm
+
+    # Autocaching would keep a second copy; the order does not matter, as the result is sorted.
+    config = tfds.ReadConfig(try_autocache=False)
+    title, total = f"{entry.name} {split}", entry.counts[split]
+    bar = tqdm(desc=title, total=total, unit="img", leave=False, disable=None, delay=2)
+    images, labels = [], []
+    try:
+        dataset = builder.as_dataset(split=split, batch_size=_BATCH, read_config=config)
+        with bar:
+            for batch in dataset.as_numpy_iterator():
+                images.append(batch["image"])
+                labels.append(batch["label"])
+                bar.update(len(batch["label"]))
+        return np.concatenate(images), np.concatenate(labels)
+    except Exception as error:  # noqa: BLE001 - TensorFlow and TFDS raise many kinds
+        files = [Path(name) for name in builder.info.splits[split].filepaths]
+        raise _damaged(entry, _damaged_file(files), error) from error
 
 
 def _damaged_file(files: list[Path]) -> Path:
@@ -79,13 +77,38 @@ def _damaged_file(files: list[Path]) -> Path:
         try:
             for _ in tf.data.TFRecordDataset(str(file)):
                 pass
-        except Exception:
+        except tf.errors.OpError:
             return file
     return files[0] if len(files) == 1 else files[0].parent
 
 
 def _damaged(entry: Entry, path: Path, error: Exception) -> DataCorrupt:
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+    reason = " ".join(str(error).split())[:200]
     return DataCorrupt(
         f"{entry.name}: {path} (route tfds_folder) cannot be read: {type(error).__name__}: {reason}"
     )
+
+
+def download_prepared(entry: Entry, workspace: Path) -> Arrays:
+    """Let TensorFlow Datasets download and prepare the data set in a folder, and read it.
+
+    It runs in a process of its own, which is ended when nothing arrives any more.
+
+    Args:
+        entry: The data set.
+        workspace: Folder for the download.
+
+    Returns:
+        Split name to `(images, labels)`.
+
+    Raises:
+        DataUnavailable: if a host does not answer, or the download fails or takes too long.
+    """
+    download.probe(entry.download_urls)
+    command = [sys.executable, "-c", _PREPARE, entry.name, str(workspace)]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    download.run_watched(command, workspace, download.TOTAL_SECONDS, True, quiet)
+    folder = places.prepared_folder(entry, workspace)
+    if folder is None:
+        raise DataUnavailable("TensorFlow Datasets ended without a prepared folder")
+    return read_prepared(entry, folder)
