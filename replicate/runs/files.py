@@ -60,3 +60,10 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, one indented value a file."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_atomic(path, lambda temporary: temporary.write_text(text))
+
+
+def write_array(path: Path, array) -> None:
+    """Write one array as `.npy`, atomically."""
+    import numpy as np
+
+    write_atomic(path, lambda temporary: np.save(temporary, array, allow_pickle=False))

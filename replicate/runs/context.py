@@ -1,0 +1,76 @@
+"""What a stage sees while it runs: its inputs, its data, its folders, and where to report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from replicate.runs.store import Record, Store
+from replicate.runs.trial import Trial
+
+
+@dataclasses.dataclass
+class Context:
+    """Handed to every stage.
+
+    Args:
+        store: the user's workdir.
+        data_dir: folder of prepared data sets, or None.
+        stand_in: whether a drawn stand-in may replace an absent data set (preset smoke).
+        threads: the thread profile, `{"intra": n, "inter": n}`.
+    """
+
+    store: Store
+    data_dir: str | None = None
+    stand_in: bool = False
+    threads: dict[str, int] = dataclasses.field(default_factory=lambda: {"intra": 0, "inter": 0})
+    _latest: dict[str, dict[str, Record]] = dataclasses.field(default_factory=dict)
+
+    def dataset(self, name: str):
+        """Load a data set of the catalogue, see `replicate.data.load`."""
+        from replicate.data import load
+
+        return load(name, data_dir=self.data_dir, stand_in=self.stand_in)
+
+    def input(self, trial: Trial, role: str) -> Record:
+        """The finished record behind an input.
+
+        Raises:
+            KeyError: if the trial has no such input.
+            FileNotFoundError: if the workdir holds no finished record of it.
+        """
+        key = trial.inputs[role]
+        records = self._latest.get(trial.study, {})
+        if key not in records:
+            records = self._latest[trial.study] = self.store.latest(trial.study)
+        if key not in records or not records[key].done:
+            raise FileNotFoundError(
+                f"Expected a finished {role!r} for {trial.describe()}. Received: no record {key[:8]}"
+            )
+        return records[key]
+
+    def input_path(self, trial: Trial, role: str, artifact: str) -> Path:
+        """Path of an input's artifact, after its SHA-256 was checked."""
+        return self.store.artifact(self.input(trial, role), artifact)
+
+    def artifact_dir(self, trial: Trial) -> Path:
+        """Folder for the trial's artifacts; made if need be."""
+        folder = self.store.artifact_dir(trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def checkpoint_dir(self, trial: Trial) -> Path:
+        """Folder for the trial's checkpoints."""
+        return self.store.checkpoint_dir(trial)
+
+    def progress(self, trial: Trial, fraction: float, text: str = "") -> None:
+        """Tell the executor how far a trial is, 0 to 1."""
+        self.event("progress", key=trial.key, fraction=fraction, text=text)
+
+    @staticmethod
+    def event(name: str, **values: Any) -> None:
+        """Send one line to the executor."""
+        print(json.dumps({"event": name, **values}), file=sys.stdout, flush=True)

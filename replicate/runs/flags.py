@@ -1,0 +1,179 @@
+"""absl flags shared by the studies, and presets as flagfiles.
+
+Each study parses its own `FlagValues`, so that two studies can be imported together. The preset's
+flagfile `paper_configs/<study>.<preset>.cfg` is inserted before the command line, so that a flag
+given by the user wins.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from replicate.runs.files import project_root
+
+PRESETS = ("paper", "lite", "quick", "smoke")
+# Flags that say where and how to run; none changes a trial.
+INFRASTRUCTURE = (
+    "preset",
+    "workdir",
+    "data_dir",
+    "plan",
+    "executor",
+    "scheduler",
+    "lanes",
+    "reuse_shipped",
+    "stages",
+    "flagfile",
+    "undefok",
+    "help",
+    "helpfull",
+    "helpshort",
+    "helpxml",
+)
+
+
+def define_positive(values, name: str, default: int | float, text: str) -> None:
+    """Define an integer or float flag that must be positive."""
+    define = flags.DEFINE_integer if isinstance(default, int) else flags.DEFINE_float
+    define(name, default, text, flag_values=values)
+    flags.register_validator(
+        name,
+        lambda value: value > 0,
+        message="expected a positive number",
+        flag_values=values,
+    )
+
+
+def define_choices(values, name: str, allowed, default, text: str) -> None:
+    """Define a comma-separated list flag whose entries must be among `allowed`."""
+    flags.DEFINE_list(
+        name, list(default), f"{text}; any of {', '.join(allowed)}", flag_values=values
+    )
+    flags.register_validator(
+        name,
+        lambda chosen: set(chosen) <= set(allowed),
+        message=f"expected any of {', '.join(allowed)}",
+        flag_values=values,
+    )
+
+
+def define_shared(values, *, replicates: int, generators: int) -> None:
+    """Define the flags that every study has.
+
+    Args:
+        values: the study's `flags.FlagValues`.
+        replicates: default number of classifiers a point.
+        generators: default number of independent generators.
+    """
+    text = flags.DEFINE_string
+    flags.DEFINE_enum(
+        "preset", "paper", list(PRESETS), "a set of settings", flag_values=values
+    )
+    text("workdir", "runs", "folder of your records, weights and sets", flag_values=values)
+    text(
+        "data_dir",
+        None,
+        "folder of data sets prepared by TFDS (else $TFDS_DATA_DIR)",
+        flag_values=values,
+    )
+    flags.DEFINE_bool("plan", False, "print what would run, then stop", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "base seed of every stream", flag_values=values)
+    define_positive(values, "replicates", replicates, "classifiers a point")
+    define_positive(values, "generators", generators, "independent generators")
+    flags.DEFINE_enum(
+        "executor", "local", ["local", "dask"], "where workers run", flag_values=values
+    )
+    text("scheduler", None, "address of a Dask scheduler, tcp://host:port", flag_values=values)
+    flags.DEFINE_integer(
+        "lanes",
+        0,
+        "classifiers trained side by side; 0: one a core",
+        lower_bound=0,
+        flag_values=values,
+    )
+    flags.DEFINE_list("stages", [], "run only these stages (default: all)", flag_values=values)
+    flags.DEFINE_bool(
+        "reuse_shipped",
+        False,
+        "take shipped records and weights where your workdir has none",
+        flag_values=values,
+    )
+
+
+def flag_values(study) -> flags.FlagValues:
+    """A fresh `FlagValues` with the study's flags."""
+    values = flags.FlagValues()
+    study.define_flags(values)
+    return values
+
+
+def preset_path(study_name: str, preset: str) -> Path:
+    """The flagfile of a preset.
+
+    Raises:
+        FileNotFoundError: if the study has no such preset.
+    """
+    path = project_root() / "paper_configs" / f"{study_name}.{preset}.cfg"
+    if not path.exists():
+        raise FileNotFoundError(f"Expected a preset file. Received: {path}, which does not exist")
+    return path
+
+
+def _preset_of(study, arguments: list[str]) -> str:
+    """The preset that the command line asks for, read with every other flag ignored."""
+    values = flags.FlagValues()
+    flags.DEFINE_enum("preset", "paper", list(PRESETS), "", flag_values=values)
+    asked = []
+    for index, argument in enumerate(arguments):
+        name, _, _ = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "preset":
+            asked.extend(arguments[index : index + (1 if "=" in argument else 2)])
+    values(["", *asked])
+    return values.preset
+
+
+def parse(study, arguments: list[str]) -> flags.FlagValues:
+    """Parse a study's command line on top of its preset.
+
+    Args:
+        study: the `Study`.
+        arguments: the command line without the program's name.
+
+    Returns:
+        The parsed flags.
+
+    Raises:
+        flags.Error: if a flag is unknown or its value is not allowed.
+        FileNotFoundError: if the preset has no flagfile, or `--data_dir` is no folder.
+    """
+    preset = _preset_of(study, arguments)
+    values = flag_values(study)
+    insert = f"--flagfile={preset_path(study.name, preset)}"
+    rest = values([study.module, insert, *arguments])[1:]
+    if rest:
+        raise flags.Error(f"expected flags only; received {' '.join(rest)!r}")
+    if values.executor == "dask" and not values.scheduler:
+        raise flags.Error("flag --executor=dask: expected --scheduler=tcp://host:port beside it")
+    if values.data_dir is not None and not os.path.isdir(values.data_dir):
+        raise FileNotFoundError(
+            f"Expected --data_dir to be a folder. Received: {values.data_dir!r}, which does not exist"
+        )
+    return values
+
+
+def preset_values(study, preset: str, *extra: str) -> flags.FlagValues:
+    """A preset's own flags, without a command line."""
+    return parse(study, [f"--preset={preset}", *extra])
+
+
+def overrides(study, values: flags.FlagValues) -> dict[str, object]:
+    """Flags that differ from the preset's own, without those that only say where to run."""
+    base = preset_values(study, values.preset)
+    return {
+        name: values[name].value
+        for name in values
+        if name not in INFRASTRUCTURE and values[name].value != base[name].value
+    }

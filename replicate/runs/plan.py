@@ -1,0 +1,128 @@
+"""What a command will run: labels, what is done, and predicted time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+
+from replicate.runs.flags import overrides, preset_values
+from replicate.runs.store import Plan, Store
+from replicate.runs.study import Study
+from replicate.runs.trial import Trial, canonical_json
+
+
+def preset_trials(study: Study, preset: str) -> list[Trial]:
+    """Every trial that belongs to a preset, extensions included."""
+    values = preset_values(study, preset)
+    if "extensions" in values:
+        values = preset_values(study, preset, f"--extensions={','.join(study.extensions)}")
+    return study.declare(values)
+
+
+def make_plan(study: Study, values) -> tuple[Plan, list[Trial]]:
+    """The plan that a command line belongs to, and the trials that it asks for.
+
+    A command that asks for a part of a preset (fewer replicates, some arms) works on that preset's
+    plan; one that changes a setting has a plan of its own, labelled with a hash of its flags.
+    """
+    trials = _of_stages(study, study.declare(values), values.stages)
+    whole = preset_trials(study, values.preset)
+    changed = overrides(study, values)
+    if {trial.key for trial in trials} <= {trial.key for trial in whole}:
+        return Plan(study.name, values.preset, values.preset, {}, tuple(whole)), trials
+    digest = hashlib.sha256(canonical_json(changed).encode()).hexdigest()[:8]
+    label = f"{values.preset}+{digest}"
+    return Plan(study.name, label, values.preset, changed, tuple(trials)), trials
+
+
+def _of_stages(study: Study, trials: list[Trial], stages: list[str]) -> list[Trial]:
+    unknown = set(stages) - set(study.stages)
+    if unknown:
+        raise ValueError(
+            f"Expected --stages among {', '.join(study.stages)}. Received: {', '.join(unknown)}"
+        )
+    return [trial for trial in trials if not stages or trial.stage in stages]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Trials that one worker process runs, with their predicted seconds on two cores."""
+
+    stage: str
+    trials: tuple[Trial, ...]
+    seconds: float
+
+    def describe(self) -> str:
+        """A short human name."""
+        if len(self.trials) == 1:
+            return self.trials[0].describe()
+        return f"{self.stage} x {len(self.trials)}"
+
+
+def groups(study: Study, trials: list[Trial]) -> list[Group]:
+    """Trials in the groups that share a process, in order of first appearance.
+
+    A group never waits for itself: trials whose inputs are produced later start a later group.
+    """
+    collected: dict[tuple, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        stage = study.stages[trial.stage]
+        collected[(trial.stage, stage.group(trial))].append(trial)
+    made = []
+    for (stage, _), members in collected.items():
+        seconds = sum(map(study.stages[stage].seconds, members))
+        made.append(Group(stage, tuple(members), seconds))
+    return _ordered(made)
+
+
+def _ordered(made: list[Group]) -> list[Group]:
+    """Groups after those that produce their inputs, else as they came."""
+    waiting, ordered = list(made), []
+    while waiting:
+        pending = {trial.key for group in waiting for trial in group.trials}
+        ready = [g for g in waiting if not _inputs(g) & pending]
+        if not ready:
+            names = "; ".join(group.describe() for group in waiting)
+            raise ValueError(f"Expected inputs to come before their users. Received a circle: {names}")
+        ordered.append(ready[0])
+        waiting.remove(ready[0])
+    return ordered
+
+
+def _inputs(group: Group) -> set[str]:
+    return {key for trial in group.trials for key in trial.inputs.values()}
+
+
+def counts(study: Study, preset: str, done: set[str]) -> tuple[int, int]:
+    """Trials done and planned of a preset's own protocol."""
+    trials = study.declare(preset_values(study, preset))
+    return sum(trial.key in done for trial in trials), len(trials)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def describe_plan(study: Study, plan: Plan, trials: list[Trial], store: Store) -> str:
+    """The text of `--plan`: per stage the trials, what is done, and predicted time left."""
+    done = store.done_keys(study.name)
+    rows = [f"{study.name}, plan {plan.label}: {len(trials)} trials in {store.root}/{study.name}"]
+    total = 0.0
+    for name, stage in study.stages.items():
+        mine = [trial for trial in trials if trial.stage == name]
+        left = [trial for trial in mine if trial.key not in done]
+        seconds = sum(map(stage.seconds, left))
+        total += seconds
+        if mine:
+            rows.append(
+                f"  {name:<12} {len(mine):>5} trials, {len(mine) - len(left):>5} done, "
+                f"about {duration(seconds)} left"
+            )
+    rows.append(f"  predicted on two CPU cores: about {duration(total)} left")
+    return "\n".join(rows)

@@ -1,0 +1,126 @@
+"""What a study declares: its stages, its flags and its trials. Light to import."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from replicate.runs.trial import Trial
+
+STUDIES = ("mnist_cvae",)  # module names under `replicate`
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a stage gives for one trial.
+
+    Args:
+        metrics: name -> number; accuracies are fractions in [0, 1].
+        curves: name -> numbers, one an epoch.
+        artifacts: name -> path of a file inside the trial's artifact folder.
+        data: provenance of the data set, see `data_provenance`.
+        wall_seconds: wall time of this trial where several ran side by side, else None.
+    """
+
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    curves: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wall_seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One step of a study, executed by worker processes of its own.
+
+    Args:
+        version: raised whenever the meaning of the stage changes; part of every trial's key.
+        run: takes the trials of one group and a `Context`, yields `(trial, Outcome)` as they end.
+        seconds: predicted wall time of a trial on two CPU cores.
+        threads: `"generator"` (all cores within an operation) or `"lanes"` (networks side by side).
+        group: trials of equal value share a worker process; default: one process a trial.
+    """
+
+    version: int
+    run: Callable[[list[Trial], Any], Iterable[tuple[Trial, Outcome]]]
+    seconds: Callable[[Trial], float]
+    threads: str = "generator"
+    group: Callable[[Trial], Any] = lambda trial: trial.key
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A source study.
+
+    Args:
+        name: short name, also the folder of its records.
+        title: title of the report.
+        citation: one line.
+        datasets: names of the data sets that it uses.
+        stages: name -> `Stage`, in order.
+        define_flags: adds the study's flags to a `flags.FlagValues`.
+        declare: parsed flags -> trials, inputs before what needs them.
+        extensions: names of arms beyond the protocol, allowed values of `--extensions`.
+        module: importable name of the module that holds this as `STUDY`.
+    """
+
+    name: str
+    title: str
+    citation: str
+    datasets: tuple[str, ...]
+    stages: dict[str, Stage]
+    define_flags: Callable[[Any], None]
+    declare: Callable[[Any], list[Trial]]
+    extensions: tuple[str, ...] = ()
+    module: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "module", self.module or f"replicate.{self.name}")
+
+    def trial(self, stage: str, settings: dict, replicate: int = 0, **inputs: Trial) -> Trial:
+        """A trial of one of this study's stages; inputs are the trials that produce them."""
+        keys = {role: source.key for role, source in inputs.items()}
+        version = self.stages[stage].version
+        return Trial(self.name, stage, version, settings, replicate, keys)
+
+    def main(self, argv: list[str] | None = None) -> int:
+        """Run the study from the command line; returns the exit code."""
+        from replicate.runs.command import main
+
+        return main(self, argv)
+
+
+def load_study(module: str) -> Study:
+    """The `STUDY` of a module.
+
+    Raises:
+        ImportError: if the module cannot be imported or holds no study.
+    """
+    study = getattr(importlib.import_module(module), "STUDY", None)
+    if not isinstance(study, Study):
+        raise ImportError(f"Expected a module with a STUDY. Received: {module}")
+    return study
+
+
+def all_studies() -> Iterator[Study]:
+    """The studies of this package."""
+    for name in STUDIES:
+        yield load_study(f"replicate.{name}")
+
+
+def unique(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials without repetition, in order of first appearance."""
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def data_provenance(dataset) -> dict[str, Any]:
+    """What a record says of the data set it used."""
+    return {
+        "name": dataset.name,
+        "route": dataset.route,
+        "sha256": {"train": dataset.train.sha256, "test": dataset.test.sha256},
+        "deviations": list(dataset.deviations),
+    }

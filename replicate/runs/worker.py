@@ -1,0 +1,170 @@
+"""A worker process: runs one group of trials of one stage under its own thread profile.
+
+Started by the executor as `python -m replicate.runs.worker job.json`; TensorFlow's threads cannot
+change after start, hence a process a group. Each trial gets its own record; a trial that raises is
+recorded as failed with its reason and the rest go on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+import uuid
+from pathlib import Path
+
+from replicate.runs.context import Context
+from replicate.runs.environment import environment
+from replicate.runs.files import sha256_file
+from replicate.runs.store import Record, Store
+from replicate.runs.study import Outcome, Stage, load_study
+from replicate.runs.trial import Trial
+
+
+def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
+    """Threads within an operation and beside one another, for a kind of stage."""
+    cores = os.cpu_count() or 1
+    if kind == "lanes":
+        return {"intra": 1, "inter": lanes or cores}
+    return {"intra": cores, "inter": 1}
+
+
+def configure_tensorflow(threads: dict[str, int]) -> None:
+    """Set threads and determinism; must run before TensorFlow does anything."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads["intra"])
+    tf.config.threading.set_inter_op_parallelism_threads(threads["inter"])
+    tf.config.experimental.enable_op_determinism()
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _artifact_entries(outcome: Outcome) -> dict[str, dict]:
+    return {
+        name: {"file": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size}
+        for name, path in outcome.artifacts.items()
+    }
+
+
+def _record(trial: Trial, context: Context, run_id: str, **values) -> None:
+    inputs = {}
+    for role, key in trial.inputs.items():
+        try:
+            inputs[role] = {"key": key, "run_id": context.input(trial, role).run_id}
+        except FileNotFoundError:
+            inputs[role] = {"key": key, "run_id": ""}
+    record = Record(
+        trial=trial,
+        run_id=run_id,
+        inputs=inputs,
+        environment=environment(context.threads),
+        created=_now(),
+        **values,
+    )
+    context.store.write(record)
+    context.event("record", key=trial.key, status=record.status, error=record.error)
+
+
+def run_group(stage: Stage, trials: list[Trial], context: Context) -> int:
+    """Run trials of one stage and write a record each; returns the number of failures."""
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    pending = {trial.key: trial for trial in trials}
+    failures = 0
+    while pending:
+        start = time.monotonic()
+        try:
+            for trial, outcome in stage.run(list(pending.values()), context):
+                wall = outcome.wall_seconds or time.monotonic() - start
+                _record(
+                    trial,
+                    context,
+                    run_id,
+                    status="done",
+                    metrics=outcome.metrics,
+                    curves=outcome.curves,
+                    artifacts=_artifact_entries(outcome),
+                    data=outcome.data,
+                    wall_seconds=round(wall, 3),
+                )
+                shutil.rmtree(context.checkpoint_dir(trial), ignore_errors=True)
+                del pending[trial.key]
+                start = time.monotonic()
+            for trial in pending.values():
+                raise RuntimeError(f"Expected a result for {trial.describe()}. Received: none")
+        except Exception as error:
+            traceback.print_exc()
+            key = getattr(error, "trial_key", next(iter(pending)))
+            wall = round(time.monotonic() - start, 3)
+            reason = f"{type(error).__name__}: {error}"
+            _record(
+                pending.pop(key), context, run_id, status="failed", error=reason, wall_seconds=wall
+            )
+            failures += 1
+    return failures
+
+
+def _lock_all(store: Store, trials: list[Trial]):
+    """Locks of the trials that nobody else is running, and those trials."""
+    from filelock import FileLock, Timeout
+
+    locks, free = [], []
+    for trial in trials:
+        lock = FileLock(store.lock_path(trial))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        locks.append(lock)
+        free.append(trial)
+    return locks, free
+
+
+def _die_with_parent(parent: int) -> None:
+    """End when the executor is gone, so that no worker outlives a killed run."""
+
+    def check(signum, frame):
+        if os.getppid() != parent:
+            os._exit(1)
+
+    if parent and hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, check)
+        signal.setitimer(signal.ITIMER_REAL, 2, 2)
+
+
+def main(argv: list[str]) -> int:
+    """Run the job described in a JSON file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides when a worker ends
+    job = json.loads(Path(argv[0]).read_text())
+    _die_with_parent(job.get("parent", 0))
+    study = load_study(job["module"])
+    stage = study.stages[job["stage"]]
+    store = Store(job["workdir"])
+    locks, trials = _lock_all(store, [Trial.from_spec(spec) for spec in job["trials"]])
+    finished = store.done_keys(study.name)
+    trials = [trial for trial in trials if trial.key not in finished]
+    if not trials:
+        return 0
+    threads = thread_profile(stage.threads, job.get("lanes", 0))
+    configure_tensorflow(threads)
+    context = Context(store, job.get("data_dir"), job.get("stand_in", False), threads)
+    try:
+        run_group(stage, trials, context)
+    finally:
+        for lock in locks:
+            lock.release()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
