@@ -94,10 +94,9 @@ def _inputs(group: Group) -> set[str]:
     return {key for trial in group.trials for key in trial.inputs.values()}
 
 
-def counts(study: Study, preset: str, done: set[str]) -> tuple[int, int]:
-    """Trials done and planned of a preset's own protocol."""
-    trials = study.declare(preset_values(study, preset))
-    return sum(trial.key in done for trial in trials), len(trials)
+def protocol_keys(study: Study, preset: str) -> set[str]:
+    """Keys of the trials that a preset asks for by itself."""
+    return {trial.key for trial in study.declare(preset_values(study, preset))}
 
 
 def duration(seconds: float) -> str:

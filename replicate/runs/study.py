@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from replicate.runs.trial import Trial
 
-STUDIES = ("mnist_cvae",)  # module names under `replicate`
+SOURCES = {  # module name -> the report that it re-runs
+    "mnist_cvae": "Crossman (2024), Synthetic Data Project",
+    "cifar_dcgan": "Leung, Leung, Yu (2022), Synthetic Data Generation",
+    "fruits_gan": "Sterzinger, Stippel, Zogaj (2020), Unstructured Synthetic Datasets",
+    "mnist_dbm": "Lee, Rothenberg, Shah (2017), Synthetic Dataset Creation (slides)",
+    "cgan_ood": "Seth, Bhandari, Lakara (2022), Effects of Fake Training Data",
+}
 
 
 @dataclasses.dataclass
@@ -103,12 +109,6 @@ def load_study(module: str) -> Study:
     if not isinstance(study, Study):
         raise ImportError(f"Expected a module with a STUDY. Received: {module}")
     return study
-
-
-def all_studies() -> Iterator[Study]:
-    """The studies of this package."""
-    for name in STUDIES:
-        yield load_study(f"replicate.{name}")
 
 
 def unique(trials: Iterable[Trial]) -> list[Trial]:

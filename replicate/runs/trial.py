@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -68,9 +69,9 @@ class Trial:
     @property
     def spec(self) -> dict[str, Any]:
         """The specification as a plain dictionary, as records store it."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """SHA-256 of the canonical JSON of the specification, as 64 hexadecimal digits."""
         return hashlib.sha256(canonical_json(self.spec).encode()).hexdigest()

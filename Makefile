@@ -1,0 +1,66 @@
+# Every target works from a clean clone: it creates .venv and installs what it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+PRESET ?= paper
+WORKDIR ?= runs
+FLAGS  ?=
+
+STUDIES := mnist_cvae
+RUN     := $(VENV)/bin/python -m
+PIP     := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help quickstart replicate-all $(STUDIES:%=replicate-%) report plan test lint bench publish clean
+
+help:
+	@echo "make quickstart         install, run a first study at a small real scale, write REPORT.html"
+	@echo "make replicate-all      re-run every study (PRESET=paper|lite|quick|smoke)"
+	@echo "make replicate-<study>  re-run one: $(STUDIES)"
+	@echo "make plan               what replicate-all would run, and for how long"
+	@echo "make report             REPORT.html and REPORT.md from what is there; trains nothing"
+	@echo "make test | lint        tests | style"
+	@echo "make bench              speed and memory, paired and repeated"
+	@echo "make publish            your records become shipped ones under results/"
+	@echo "make clean              remove .venv, caches and reports; keeps runs/"
+
+$(VENV)/.installed: setup.cfg constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e .[dev]
+	touch $@
+
+quickstart: $(VENV)/.installed
+	$(RUN) replicate.mnist_cvae --preset=quick --workdir=$(WORKDIR) $(FLAGS)
+	$(RUN) replicate.report --workdir=$(WORKDIR)
+	$(RUN) replicate
+
+replicate-all: $(STUDIES:%=replicate-%) report
+
+$(STUDIES:%=replicate-%): replicate-%: $(VENV)/.installed
+	$(RUN) replicate.$* --preset=$(PRESET) --workdir=$(WORKDIR) $(FLAGS)
+
+report: $(VENV)/.installed
+	$(RUN) replicate.report --workdir=$(WORKDIR)
+
+plan: $(VENV)/.installed
+	@for study in $(STUDIES); do $(RUN) replicate.$$study --preset=$(PRESET) --workdir=$(WORKDIR) --plan $(FLAGS); done
+
+test: $(VENV)/.installed-dev
+	$(RUN) pytest
+
+lint: $(VENV)/.installed-dev
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+bench: $(VENV)/.installed-dev
+	$(RUN) benchmarks.classifier_lanes
+
+publish: $(VENV)/.installed
+	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache report REPORT.html REPORT.md
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
