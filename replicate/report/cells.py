@@ -1,0 +1,89 @@
+"""Reported numbers beside measured ones, with a verdict each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from replicate.evaluation import statistics
+from replicate.report.config import Cell, StudyConfig
+from replicate.report.views import Sample, View
+
+SCORED = ("reproduced", "not reproduced", "inconclusive")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One side of a row: what a view says of a number.
+
+    Args:
+        label: the plan's label; empty where the side has no plan at all.
+        verdict: `"reproduced"`, `"not reproduced"`, `"inconclusive"`, `"calibration"`,
+            `"indicative"`, `"none"` or `"not run"`.
+        reason: what qualifies the verdict, or why there is none.
+        interval: mean and 95 % interval; None if not run.
+        planned: number of planned trials.
+    """
+
+    label: str
+    verdict: str
+    reason: str = ""
+    interval: statistics.Interval | None = None
+    planned: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CellResult:
+    """A reported number with what each side measured: side -> `Measured`."""
+
+    cell: Cell
+    sides: Mapping[str, Measured]
+
+
+def qualified(sample: Sample, kind: str, minimum: int) -> tuple[str, str]:
+    """Whether a sample may be judged.
+
+    Returns:
+        `(verdict, reason)`; the verdict is empty where the sample may be judged by its numbers.
+    """
+    if sample.problem:
+        return "not run", sample.problem
+    if sample.stand_in:
+        return "none", "stand-in data: no verdict"
+    if kind != "verdict":
+        return ("indicative" if kind == "indicative" else "none"), ""
+    if sample.n < minimum:
+        return "inconclusive", f"n={sample.n}"
+    return "", "one generator: interval excludes generator variance" if sample.one_generator else ""
+
+
+def _groups(sample: Sample) -> list[str]:
+    return [sample.groups[replicate] for replicate in sample.values]
+
+
+def measure(cell: Cell, view: View | None) -> Measured:
+    """What a view says of a reported number."""
+    if view is None:
+        return Measured("", "not run", "no run here")
+    sample = view.sample(cell.selector)
+    minimum = view.config.rules["minimum_replicates"]
+    verdict, reason = qualified(sample, view.kind, minimum)
+    if verdict == "not run":
+        return Measured(view.label, verdict, reason, planned=sample.planned)
+    values, groups = list(sample.values.values()), _groups(sample)
+    interval = statistics.mean_interval(values, groups, view.config.rules["interval"])
+    if not verdict and cell.tag == "F":
+        verdict, reason = "calibration", "used to choose an open setting; never scored"
+    if not verdict:
+        verdict = statistics.cell_verdict(
+            values, cell.reported, cell.margin, cell.n, groups, minimum
+        )
+    return Measured(view.label, verdict, reason, interval, sample.planned)
+
+
+def compare(config: StudyConfig, sides: Mapping[str, View | None]) -> list[CellResult]:
+    """Every reported number of a study beside what each side measured."""
+    return [
+        CellResult(cell, {side: measure(cell, view) for side, view in sides.items()})
+        for cell in config.cells
+    ]

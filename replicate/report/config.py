@@ -1,0 +1,251 @@
+"""What a study reports and how it is judged: `paper_configs/<study>.toml`, read and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROW_FIELDS = frozenset({"reported", "sd", "margin", "n", "note", "tag", "epoch"})
+REFERENCE_FIELDS = frozenset({"series", "value"})
+KINDS = ("verdict", "indicative", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Selector:
+    """Which trials a number comes from, and which of their numbers.
+
+    Args:
+        stage: name of the stage.
+        settings: settings that a trial must have; the study's base settings are implied.
+        metric: name of the metric; empty where a curve is read.
+        curve: name of a curve, one number an epoch.
+        epoch: which number of the curve, from 1.
+        differs: settings that must not have their base value.
+    """
+
+    stage: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metric: str = ""
+    curve: str = ""
+    epoch: int = 0
+    differs: tuple[str, ...] = ()
+
+    def at(self, **settings: Any) -> Selector:
+        """The same selector with further settings."""
+        return dataclasses.replace(self, settings={**self.settings, **settings})
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One reported number.
+
+    Args:
+        block: id of the figure or table that it is a part of.
+        where: where the report gives it.
+        label: its row, e.g. `"p = 0.05"`.
+        selector: what we compare with it.
+        reported: the number.
+        margin: largest distance that counts as equal.
+        n: how many runs it rests on.
+        sd: reported sample SD over those runs; None if not given.
+        tag: `"F"` if it was used to choose an open setting: shown, never scored.
+        provenance: how the number is known.
+    """
+
+    block: str
+    where: str
+    label: str
+    selector: Selector
+    reported: float
+    margin: float
+    n: int
+    sd: float | None
+    tag: str
+    provenance: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A named family of trials over one setting."""
+
+    name: str
+    label: str
+    selector: Selector
+    x: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim, in our words, and the tests that decide it (all must hold)."""
+
+    id: str
+    primary: bool
+    control: bool
+    statement: str
+    where: str
+    reported: str
+    on_reported: str
+    estimand: str
+    tests: tuple[Mapping[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Everything that the report knows of a study besides its records."""
+
+    path: Path
+    study: Mapping[str, Any]
+    rules: Mapping[str, Any]
+    base: Mapping[str, Any]
+    series: Mapping[str, Series]
+    cells: tuple[Cell, ...]
+    blocks: Mapping[str, str]
+    claims: tuple[Claim, ...]
+    extras: tuple[Mapping[str, Any], ...]
+    figures: tuple[Mapping[str, Any], ...]
+    log: Mapping[str, Any]
+
+    @property
+    def module(self) -> str:
+        """The study's module name, as in its records."""
+        return self.study["module"]
+
+    def kind(self, label: str) -> str:
+        """What a plan of this label may say: `"verdict"`, `"indicative"` or `"none"`."""
+        return self.rules["verdicts"].get(label, "none")
+
+
+def format_setting(value: Any) -> str:
+    """A setting as people write it: `0.05`, `1`, `keras`."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def format_settings(settings: Mapping[str, Any]) -> str:
+    """Settings in one line, e.g. `arm = real, p = 0.05`."""
+    return ", ".join(f"{name} = {format_setting(value)}" for name, value in settings.items())
+
+
+def _cells(block: Mapping[str, Any]) -> list[Cell]:
+    cells = []
+    for row in block["rows"]:
+        point = {name: value for name, value in row.items() if name not in ROW_FIELDS}
+        epoch = row.get("epoch", 0)
+        selector = Selector(
+            block["stage"],
+            {**block.get("settings", {}), **point},
+            block.get("metric", ""),
+            block.get("curve", ""),
+            epoch,
+        )
+        label = format_settings(point | ({"epoch": epoch} if epoch else {}))
+        cells.append(
+            Cell(
+                block=block["id"],
+                where=block["where"],
+                label=label,
+                selector=selector,
+                reported=row["reported"],
+                margin=row["margin"],
+                n=row.get("n", block.get("n", 1)),
+                sd=row.get("sd"),
+                tag=row.get("tag", block.get("tag", "")),
+                provenance=block["provenance"],
+            )
+        )
+    return cells
+
+
+def _claim(entry: Mapping[str, Any], control: bool) -> Claim:
+    return Claim(
+        id=entry["id"],
+        primary=entry.get("primary", False),
+        control=control,
+        statement=entry["statement"],
+        where=entry["where"],
+        reported=entry["reported"],
+        on_reported=entry["on_reported"],
+        estimand=entry["estimand"],
+        tests=tuple(entry["tests"]),
+    )
+
+
+def _series(name: str, entry: Mapping[str, Any]) -> Series:
+    selector = Selector(entry["stage"], entry.get("settings", {}), entry["metric"])
+    return Series(name, entry["label"], selector, entry.get("x", ""))
+
+
+def _check(config: StudyConfig) -> None:
+    for label, kind in config.rules["verdicts"].items():
+        if kind not in KINDS:
+            raise ValueError(f"Expected one of {KINDS}. Received: verdicts.{label}={kind!r}")
+    for cell in config.cells:
+        if not cell.margin > 0:
+            raise ValueError(f"Expected margin > 0. Received: {cell.block} {cell.label}")
+    for claim in config.claims:
+        for test in claim.tests:
+            for role, reference in test.items():
+                if isinstance(reference, Mapping) and reference["series"] not in config.series:
+                    raise ValueError(
+                        f"Expected one of the series {sorted(config.series)}. "
+                        f"Received: {claim.id} {role}.series={reference['series']!r}"
+                    )
+    names = [claim.id for claim in config.claims]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Expected claims with distinct ids. Received: {names}")
+
+
+def load(path: str | Path) -> StudyConfig:
+    """Read and check a study's file.
+
+    Args:
+        path: `paper_configs/<study>.toml`.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ValueError: if the file is no TOML, a field is missing or a name is unknown.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text())
+        config = StudyConfig(
+            path=path,
+            study=raw["study"],
+            rules=raw["rules"],
+            base=raw.get("base", {}),
+            series={name: _series(name, entry) for name, entry in raw.get("series", {}).items()},
+            cells=tuple(cell for block in raw.get("cells", []) for cell in _cells(block)),
+            blocks={block["id"]: block["what"] for block in raw.get("cells", [])},
+            claims=tuple(_claim(entry, False) for entry in raw.get("claims", []))
+            + tuple(_claim(entry, True) for entry in raw.get("controls", [])),
+            extras=tuple(raw.get("extras", [])),
+            figures=tuple(raw.get("figures", [])),
+            log=raw.get("log", {}),
+        )
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"Expected TOML. Received: {path} ({error})") from error
+    except KeyError as error:
+        raise ValueError(f"Expected a field {error} in {path}. Received: none") from error
+    _check(config)
+    return config
+
+
+def load_all(folder: str | Path, studies: list[str] | None = None) -> list[StudyConfig]:
+    """Every study's configuration, in order of module name.
+
+    Args:
+        folder: `paper_configs/`.
+        studies: module names to keep; all if None or empty.
+
+    Raises:
+        ValueError: if a named study has no file, or there is none at all.
+    """
+    found = {path.stem: path for path in sorted(Path(folder).glob("*.toml"))}
+    unknown = sorted(set(studies or []) - found.keys())
+    if unknown or not found:
+        raise ValueError(f"Expected studies among {sorted(found)}. Received: {unknown}")
+    return [load(found[name]) for name in studies or found]

@@ -1,0 +1,338 @@
+"""Figures of a report redrawn: sweeps, loss curves and image grids, as the TOML file asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from replicate.evaluation.statistics import mean_interval
+from replicate.report.artifacts import NotAvailable, first_record, locate
+from replicate.report.config import Selector, StudyConfig
+from replicate.report.views import View
+
+COLOURS = {"shipped": "#2f6db3", "yours": "#c2571a"}
+REPORTED = "#333333"
+LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 120,
+    "svg.hashsalt": "replicate",
+}
+BINS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A figure as files, with what its caption must say.
+
+    Args:
+        id: as in the TOML file.
+        title: what it shows.
+        caption: preset, number of runs and data route of everything measured in it.
+        png: the file's bytes.
+        svg: the file's bytes.
+        measured: whether it shows anything that we measured.
+    """
+
+    id: str
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
+    measured: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a figure's numbers come from."""
+
+    config: StudyConfig
+    sides: Mapping[str, View | None]
+    shipped: Path
+
+    def views(self) -> list[tuple[str, View]]:
+        """The sides that hold anything."""
+        return [(side, view) for side, view in self.sides.items() if view and view.done]
+
+
+def _named(side: str, view: View) -> str:
+    return f"{side} ({view.label})"
+
+
+def _routes(routes) -> str:
+    return "data: " + ", ".join(sorted(routes)) if routes else "data route not recorded"
+
+
+def _selector(source: Mapping[str, Any]) -> Selector:
+    return Selector(source["stage"], source.get("settings", {}))
+
+
+def _empty(axes, reason: str) -> None:
+    axes.text(
+        0.5, 0.5, f"not available\n{reason}", ha="center", va="center", transform=axes.transAxes,
+        color="#777777", wrap=True,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------ sweeps
+def _sweep_points(view: View, series) -> list[tuple[float, list[float], list[str], int]]:
+    points = []
+    for x in view.points(series.selector, series.x):
+        sample = view.sample(series.selector.at(**{series.x: x}))
+        if sample.n:
+            groups = [sample.groups[r] for r in sample.values]
+            points.append((x, list(sample.values.values()), groups, sample.planned, sample.routes))
+    return points
+
+
+def _draw_reported(axes, config: StudyConfig, block: str, x: str) -> None:
+    cells = [cell for cell in config.cells if cell.block == block]
+    axes.errorbar(
+        [cell.selector.settings[x] for cell in cells],
+        [cell.reported for cell in cells],
+        [cell.sd or 0.0 for cell in cells],
+        fmt="o", mfc="white", mec=REPORTED, ecolor="#b5b5b5", ms=5, lw=0, elinewidth=1, zorder=2,
+        label="reported: mean and SD",
+    )  # fmt: skip
+
+
+def _draw_sweep(axes, side: str, view: View, points, shift: float) -> str:
+    colour = COLOURS[side]
+    x = np.array([point[0] for point in points]) + shift
+    intervals = [mean_interval(values, groups) for _, values, groups, *_ in points]
+    means = np.array([interval.mean for interval in intervals])
+    spread = [np.std(values, ddof=1) if len(values) > 1 else 0.0 for _, values, *_ in points]
+    counts = [len(values) for _, values, *_ in points]
+    runs = f"n = {min(counts)}" + (f" to {max(counts)}" if min(counts) < max(counts) else "")
+    axes.errorbar(
+        x, means, spread, fmt="o-", color=colour, ms=4, lw=1.2, elinewidth=1, capsize=2, zorder=4,
+        label=f"{_named(side, view)}: mean and SD, {runs}",
+    )  # fmt: skip
+    low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
+    if np.isfinite(low).any():
+        axes.fill_between(
+            x,
+            low,
+            high,
+            color=colour,
+            alpha=0.18,
+            lw=0,
+            zorder=3,
+            label="95 % interval of the mean",
+        )
+    routes = frozenset().union(*(point[4] for point in points))
+    return f"{_named(side, view)}: {runs} networks a point, {_routes(routes)}"
+
+
+def _draw_lines(axes, lines, source: Source) -> None:
+    for line in lines:
+        colour = LINES.get(line["colour"], line["colour"])
+        value = line.get("value", line.get("reported"))
+        name = line["label"] + (" (reported)" if "reported" in line else "")
+        axes.axhline(value, color=colour, lw=1, ls="--", zorder=1, label=name)
+        if "series" not in line:
+            continue
+        series = source.config.series[line["series"]]
+        for side, view in source.views():
+            sample = view.sample(series.selector.at(**{series.x: line[series.x]}))
+            if sample.n:
+                mean = sum(sample.values.values()) / sample.n
+                label = f"{line['label']} ({side}, n = {sample.n})"
+                axes.axhline(mean, color=colour, lw=1.2, zorder=1, label=label)
+
+
+def _same_numbers(a, b) -> bool:
+    return [(p[0], sorted(p[1])) for p in a] == [(p[0], sorted(p[1])) for p in b]
+
+
+def sweep(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Mean accuracy over one setting, with the author's points; returns captions."""
+    axes = figure.subplots()
+    series = source.config.series[entry["series"]]
+    _draw_reported(axes, source.config, entry["reported"], series.x)
+    _draw_lines(axes, entry.get("lines", []), source)
+    captions, drawn = [], []
+    for side, view in source.views():
+        points = _sweep_points(view, series)
+        if points and not any(_same_numbers(points, other) for other in drawn):
+            captions.append(_draw_sweep(axes, side, view, points, 0.004 * len(drawn)))
+            drawn.append(points)
+    axes.set(xlabel=entry.get("xlabel", series.x), ylabel=entry.get("ylabel", ""))
+    axes.legend(loc="lower right", fontsize=8)
+    return captions
+
+
+# ------------------------------------------------------------------ loss curves
+def _load(view: View, entry: Mapping[str, Any], source: Source):
+    record = first_record(view, _selector(entry["source"]))
+    path = locate(view, record, entry["source"]["artifact"], source.shipped)
+    return record, np.load(path, allow_pickle=False)
+
+
+def _draw_batches(axes, losses: np.ndarray, colour: str, label: str) -> None:
+    """Mean of each bin of batches as a line, its range as a band."""
+    bins = np.array_split(np.asarray(losses, dtype=float), min(BINS, losses.size))
+    ends = np.cumsum([part.size for part in bins])
+    x = ends - np.array([part.size for part in bins]) / 2
+    low, high = [part.min() for part in bins], [part.max() for part in bins]
+    axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    axes.plot(x, [part.mean() for part in bins], color=colour, lw=1, label=label)
+
+
+def _draw_epoch_means(axes, config: StudyConfig, block: str, per_epoch: float) -> None:
+    cells = [cell for cell in config.cells if cell.block == block]
+    axes.plot(
+        [(cell.selector.epoch - 0.5) * per_epoch for cell in cells],
+        [cell.reported for cell in cells],
+        "o", mfc="white", mec=REPORTED, ms=4, label="reported: mean of each epoch", zorder=4,
+    )  # fmt: skip
+
+
+def _loss_of(view: View, entry: Mapping[str, Any], source: Source):
+    """`(record, losses, batches an epoch)`; by epoch, with 0 batches, where the file is missing."""
+    curve_name = entry["source"].get("curve", "")
+    record = first_record(view, _selector(entry["source"]))
+    curve = record.curves.get(curve_name, [])
+    try:
+        _, losses = _load(view, entry, source)
+    except NotAvailable:
+        if not curve:
+            raise
+        return record, np.asarray(curve), 0.0
+    epochs = len(curve) or record.trial.settings.get("epochs", 1)
+    return record, np.ravel(losses), losses.size / epochs
+
+
+def _draw_loss(axes, name: str, colour: str, losses: np.ndarray, per_epoch: float) -> None:
+    if per_epoch:
+        size = max(1, losses.size // BINS)
+        _draw_batches(axes, losses, colour, f"{name}: mean, range of {size} batches")
+    else:
+        epochs = np.arange(losses.size) + 0.5
+        axes.plot(epochs, losses, color=colour, lw=1.2, label=f"{name}: mean of each epoch")
+
+
+def loss(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Loss by batch of one network, with the author's epoch means; returns captions."""
+    axes = figure.subplots()
+    reasons, shown = [], {}
+    for side, view in source.views():
+        try:
+            record, losses, per_epoch = _loss_of(view, entry, source)
+        except NotAvailable as reason:
+            reasons.append(f"{side}: {reason}")
+            continue
+        if not any(np.array_equal(losses, other[2]) for other in shown.values()):
+            shown[side] = (view, record, losses, per_epoch)
+    batches = max([per_epoch for *_, per_epoch in shown.values()], default=0.0)
+    captions = []
+    for side, (view, record, losses, per_epoch) in shown.items():
+        if bool(per_epoch) != bool(batches):
+            continue  # by epoch beside by batch: one axis cannot show both
+        name = _named(side, view)
+        _draw_loss(axes, name, COLOURS[side], losses * entry.get("scale", 1.0), per_epoch)
+        routes = _routes(view.routes_of(record.key))
+        captions.append(f"{name}: replicate {record.trial.replicate}, {routes}")
+    if "reported" in entry:
+        _draw_epoch_means(axes, source.config, entry["reported"], batches or 1.0)
+    elif not shown:
+        _empty(axes, "; ".join(reasons) or "not run")
+    _draw_lines(axes, entry.get("lines", []), source)
+    axes.set(xlabel="batch" if batches else "epoch", ylabel=entry.get("ylabel", "loss"))
+    if "ylim" in entry:
+        axes.set_ylim(*entry["ylim"])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper right", fontsize=8)
+    return captions
+
+
+# ------------------------------------------------------------------ images
+def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(bundle, np.ndarray):
+        images, labels = bundle, np.full(len(bundle), -1)
+    else:
+        images = bundle["images"]
+        labels = bundle["labels"] if "labels" in bundle.files else np.full(len(images), -1)
+    return images[: columns * rows], np.asarray(labels)[: columns * rows]
+
+
+def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """A grid of images with their labels, of the first side that has them; returns captions."""
+    reasons = []
+    for side, view in reversed(source.views()):
+        try:
+            record, bundle = _load(view, entry, source)
+        except NotAvailable as reason:
+            reasons.append(f"{side}: {reason}")
+            continue
+        pixels, labels = _grid(bundle)
+        columns = min(10, len(pixels))
+        rows = -(-len(pixels) // columns)
+        figure.set_size_inches(7.2, 0.85 * rows + 0.6)
+        for axes, image, label in zip(figure.subplots(rows, columns).flat, pixels, labels):  # noqa: B905
+            axes.imshow(image.squeeze(), cmap="gray_r" if image.shape[-1] == 1 else None)
+            axes.set_title(str(label) if label >= 0 else "", fontsize=9, pad=2)
+        for axes in figure.axes:
+            axes.axis("off")
+        routes = _routes(view.routes_of(record.key))
+        return [f"{_named(side, view)}: replicate {record.trial.replicate}, {routes}"]
+    axes = figure.subplots()
+    axes.axis("off")
+    figure.set_size_inches(7.2, 1.6)
+    _empty(axes, "; ".join(reasons) or "not run")
+    return []
+
+
+KINDS = {"sweep": sweep, "loss": loss, "images": images}
+
+
+def _bytes(figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
+def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
+    """Draw one figure of the TOML file.
+
+    Args:
+        entry: its `[[figures]]` table; `kind` is one of `KINDS`.
+        source: the study and what was measured.
+
+    Raises:
+        ValueError: if the kind is unknown.
+    """
+    if entry["kind"] not in KINDS:
+        raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(7.2, 4.4), layout="constrained")
+        try:
+            captions = KINDS[entry["kind"]](figure, entry, source)
+            png, svg = _bytes(figure, "png"), _bytes(figure, "svg")
+        finally:
+            plt.close(figure)
+    caption = "; ".join(captions) if captions else "nothing measured yet"
+    return Drawn(entry["id"], entry["title"], caption, png, svg, bool(captions))
+
+
+def draw_all(source: Source) -> list[Drawn]:
+    """Draw every figure of a study."""
+    return [draw(entry, source) for entry in source.config.figures]

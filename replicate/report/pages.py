@@ -1,0 +1,174 @@
+"""REPORT.md and REPORT.html from what the studies' views hold."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+
+from replicate.report import tables
+from replicate.report.cells import CellResult, compare
+from replicate.report.claims import ClaimResult, judge
+from replicate.report.config import StudyConfig
+from replicate.report.figures import Drawn, Source, draw_all
+from replicate.report.history import margins_commit
+from replicate.report.views import View, views_of
+
+CELL_ORDER = ("reproduced", "not reproduced", "inconclusive", "calibration", "not run")
+CLAIM_ORDER = ("supported", "contradicted", "inconclusive", "not run")
+SAYS = {"verdict": "verdicts", "indicative": "indicative only", "none": "no verdicts"}
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyPage:
+    """Everything that the page shows of a study."""
+
+    config: StudyConfig
+    views: list[View]
+    sides: Mapping[str, View | None]
+    cells: list[CellResult]
+    claims: list[ClaimResult]
+    figures: list[Drawn]
+    margins: str
+    tables: dict[str, list[tables.Table]]
+
+    @property
+    def module(self) -> str:
+        """The study's module name."""
+        return self.config.module
+
+
+def _primary(views: list[View], side: str) -> View | None:
+    mine = [view for view in views if view.side == side and view.records]
+    return mine[0] if mine else None
+
+
+def _other_tables(config: StudyConfig, views: list[View], shown: list[View]) -> list[tables.Table]:
+    """Runs that are not the one printed for their side: numbers under their label, no verdict."""
+    found = []
+    for view in views:
+        if view in shown or not view.done:
+            continue
+        rows = []
+        for result in compare(config, {"it": view}):
+            measured = result.sides["it"]
+            if measured.interval:
+                cell = result.cell
+                text = tables.interval_text(measured.interval, measured.planned, cell.reported)
+                rows.append((f"{cell.where}, {cell.label}", tables.number(cell.reported), text))
+        title = f"Also run: {view.side}, {view.label}"
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", f"other_{view.side}_{view.label}")
+        columns = ("point", "reported", view.label)
+        found.append(tables.Table(name, title, columns, tuple(rows), True))
+    return found
+
+
+def build_study(config: StudyConfig, workdir: Path, shipped: Path) -> StudyPage:
+    """Evaluate a study on the user's and the shipped records and draw its figures."""
+    views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
+    sides = {side: _primary(views, side) for side in tables.SIDES}
+    shown = [view for view in sides.values() if view]
+    cells, claims = compare(config, sides), judge(config, sides)
+    figures = draw_all(Source(config, sides, shipped))
+    failures = tables.failures_table(views)
+    groups = {
+        "claims": [tables.claims_table(claims, False), tables.claims_table(claims, True)],
+        "cells": tables.cells_tables(config, cells),
+        "arms": tables.extras_tables(config, shown) + _other_tables(config, views, shown),
+        "log": tables.log_tables(config),
+        "missing": [failures] * bool(failures.rows) + [tables.not_run_table(config, cells, claims)],
+    }
+    margins = margins_commit(config.path)
+    return StudyPage(config, views, sides, cells, claims, figures, margins, groups)
+
+
+def duration(seconds: float) -> str:
+    """Wall time as people say it: `"45 s"`, `"12 min"`, `"3.4 h"`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _replicates(view: View) -> str:
+    done: dict[str, set[int]] = {}
+    for record in view.done:
+        done.setdefault(record.trial.stage, set()).add(record.trial.replicate)
+    return ", ".join(f"{stage} {len(found)}" for stage, found in sorted(done.items())) or "-"
+
+
+def runs_table(pages: list[StudyPage]) -> tables.Table:
+    """Every plan of every study: how far it is and what it rests on."""
+    rows = []
+    for page in pages:
+        for view in page.views:
+            progress = f"{len(view.done)} of {len(view.plan.trials)}"
+            if view.failed:
+                progress += f", {len(view.failed)} failed"
+            routes = ", ".join(view.routes) or "-"
+            told = (SAYS[view.kind], _replicates(view), progress)
+            time = duration(view.wall_seconds)
+            rows.append((page.module, view.side, view.label, *told, time, routes))
+        if not page.views:
+            rows.append((page.module, "-", "nothing run yet", "-", "-", "0", "-", "-"))
+    columns = ("study", "side", "preset", "gives", "replicates", "trials done", "wall time", "data")
+    return tables.Table("runs", "Runs", columns, tuple(rows))
+
+
+def counts_table(pages: list[StudyPage]) -> tables.Table:
+    """Counts of verdicts, a row a study and side."""
+    rows = []
+    for page in pages:
+        claims = [result for result in page.claims if not result.claim.control]
+        for side, view in page.sides.items():
+            found = tables.side_counts(page.cells, side, CELL_ORDER)
+            judged = tables.side_counts(claims, side, CLAIM_ORDER)
+            unscored = sum(n for name, n in found.items() if name not in CELL_ORDER)
+            open_claims = sum(n for name, n in judged.items() if name not in CLAIM_ORDER)
+            rows.append(
+                (page.module, f"{side} ({view.label})" if view else side)
+                + tuple(str(found[name]) for name in CELL_ORDER)
+                + (str(unscored),)
+                + tuple(str(judged[name]) for name in CLAIM_ORDER)
+                + (str(open_claims),)
+            )
+    columns = ("study", "side", *(f"numbers: {n}" for n in CELL_ORDER), "numbers: no verdict")
+    columns += (*(f"claims: {n}" for n in CLAIM_ORDER), "claims: no verdict")
+    return tables.Table("counts", "Verdicts", columns, tuple(rows))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z]+", "-", text.split("(")[0].strip().lower())
+
+
+def _cell_md(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", "<br>")
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=jinja2.select_autoescape(["html.j2"], default=False),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "slug": _slug,
+        "md": _cell_md,
+        "base64": lambda data: base64.b64encode(data).decode(),
+    }
+    return environment
+
+
+def render(pages: list[StudyPage], template: str) -> str:
+    """Fill a template, `"report.md.j2"` or `"report.html.j2"`."""
+    front = [counts_table(pages), runs_table(pages)]
+    stand_ins = [f"{p.module}, {v.side}, {v.label}" for p in pages for v in p.views if v.stand_in]
+    return (
+        _environment().get_template(template).render(pages=pages, front=front, stand_ins=stand_ins)
+    )

@@ -1,0 +1,272 @@
+"""Tables of the report: built once, written as CSV, Markdown and HTML."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from replicate.evaluation.statistics import Interval, mean_interval
+from replicate.report.cells import CellResult, Measured
+from replicate.report.claims import ClaimResult, Judged
+from replicate.report.config import Selector, StudyConfig, format_settings
+from replicate.report.views import View, first_line
+
+SIDES = ("shipped", "yours")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text under a title.
+
+    Args:
+        id: name of its CSV file and HTML anchor.
+        title: heading.
+        columns: names of the columns; a column called `"verdict"` is marked in HTML.
+        rows: one tuple of text a row, as long as `columns`.
+        folded: whether HTML shows it folded.
+        note: a sentence under the heading.
+    """
+
+    id: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    folded: bool = False
+    note: str = ""
+
+
+def number(value: float, like: float | None = None) -> str:
+    """A number with the digits that suit its size; `like` sets the size for a whole row."""
+    size = abs(value if like is None else like)
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if size < 2 else f"{value:.2f}"
+
+
+def interval_text(interval: Interval | None, planned: int, like: float | None = None) -> str:
+    """`0.9804 [0.9790, 0.9818], n = 10`; the interval is left out for a single value."""
+    if interval is None:
+        return "-"
+    text = number(interval.mean, like)
+    if interval.n > 1:
+        text += f" [{number(interval.low, like)}, {number(interval.high, like)}]"
+    runs = f"n = {interval.n}" if interval.n == planned else f"n = {interval.n} of {planned}"
+    return f"{text}, {runs}"
+
+
+def _verdict(side: Measured | Judged) -> str:
+    shown = {"none": "no verdict"}.get(side.verdict, side.verdict)
+    return f"{shown} ({side.reason})" if side.reason else shown
+
+
+def _measured(side: Measured, reported: float) -> tuple[str, str]:
+    return interval_text(side.interval, side.planned, reported), _verdict(side)
+
+
+def _sided(sides: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for side in sides for name in (side, "verdict"))
+
+
+def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Table]:
+    """One table a reported figure or table."""
+    blocks: dict[str, list[CellResult]] = {}
+    for result in results:
+        blocks.setdefault(result.cell.block, []).append(result)
+    tables = []
+    for block, members in blocks.items():
+        rows = []
+        for result in members:
+            cell = result.cell
+            spread = f" (SD {number(cell.sd, cell.reported)})" if cell.sd is not None else ""
+            reported = f"{number(cell.reported)}{spread}, n = {cell.n}"
+            margin = number(cell.margin, cell.reported)
+            sides = [
+                text for side in SIDES for text in _measured(result.sides[side], cell.reported)
+            ]
+            rows.append((cell.label, reported, margin, *sides))
+        first = members[0].cell
+        columns = ("point", "reported", "margin", *_sided(SIDES))
+        title = f"{first.where}: {config.blocks[block]}"
+        note = f"Provenance of the reported numbers: {first.provenance.replace('_', ' ')}."
+        tables.append(Table(f"cells_{block}", title, columns, tuple(rows), len(rows) > 5, note))
+    return tables
+
+
+def _effect(name: str, effect) -> str:
+    text = f"{name.replace('_', ' ')}: {effect.effect:+.4f}"
+    if not math.isnan(effect.low):
+        text += f" [{effect.low:+.4f}, {effect.high:+.4f}]"
+    return text + (f" ({effect.note})" if effect.note else "")
+
+
+def _judged(side: Judged) -> tuple[str, str]:
+    lines = [_effect(name, effect) for name, effect in side.effects]
+    if side.p:
+        lines.append(f"n = {side.n}; p for {side.p[0]:.2g}, against {side.p[1]:.2g}")
+    return "\n".join(lines) or "-", _verdict(side)
+
+
+def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
+    """The claims of a study, or its controls."""
+    rows = []
+    for result in results:
+        claim = result.claim
+        if claim.control != control:
+            continue
+        sides = [text for side in SIDES for text in _judged(result.sides[side])]
+        name = f"{claim.id}\nprimary" if claim.primary else claim.id
+        on_reported = f"{claim.reported}\n({claim.on_reported})"
+        rows.append((name, claim.statement, claim.where, on_reported, claim.estimand, *sides))
+    columns = ("", "claim", "where", "reported", "tested", *_sided(SIDES))
+    if control:
+        return Table("controls", "Controls", columns, tuple(rows))
+    return Table("claims", "Claims", columns, tuple(rows))
+
+
+def _groups(view: View, selector: Selector, by: Sequence[str]) -> list[dict[str, Any]]:
+    points = {}
+    for trial in view.trials(selector):
+        point = {name: trial.settings[name] for name in by if name in trial.settings}
+        points[repr(sorted(point.items()))] = point
+    return sorted(points.values(), key=lambda p: tuple((str(type(v)), v) for v in p.values()))
+
+
+def extras_tables(config: StudyConfig, views: Iterable[View]) -> list[Table]:
+    """Arms without a reported counterpart, beside the same points under the base settings."""
+    views, tables = list(views), []
+    for entry in config.extras:
+        differs = tuple(entry.get("differs", ()))
+        arm = Selector(entry["stage"], entry.get("settings", {}), entry["metric"], differs=differs)
+        rows = []
+        for view in views:
+            for point in _groups(view, arm, entry["by"]):
+                base = {k: v for k, v in point.items() if k not in {*differs, *arm.settings}}
+                plain = Selector(entry["stage"], base, entry["metric"])
+                texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
+                rows.append((view.side, view.label, format_settings(point), *texts))
+        columns = ("side", "run", "point", "this arm", "base settings")
+        rows = rows or [("-", "-", "-", "not run", "-")]
+        title = f"{entry['title']}: {entry['what']}"
+        tables.append(Table(f"extra_{entry['id']}", title, columns, tuple(rows), len(rows) > 5))
+    return tables
+
+
+def _sample_text(view: View, selector: Selector) -> str:
+    sample = view.sample(selector)
+    if sample.problem:
+        return sample.problem
+    groups = [sample.groups[replicate] for replicate in sample.values]
+    return interval_text(mean_interval(list(sample.values.values()), groups), sample.planned)
+
+
+def failures_table(views: Iterable[View]) -> Table:
+    """Every failed trial with its reason."""
+    rows = tuple(
+        (view.side, view.label, record.trial.describe(), first_line(record.error))
+        for view in views
+        for record in view.failed
+    )
+    return Table("failures", "Failed trials", ("side", "run", "trial", "reason"), rows)
+
+
+def not_run_table(
+    config: StudyConfig, cells: Iterable[CellResult], claims: Iterable[ClaimResult]
+) -> Table:
+    """What has no number, with the reason, counted by figure."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for result in cells:
+        for side, measured in result.sides.items():
+            if measured.verdict == "not run":
+                name = f"{result.cell.where}: {config.blocks[result.cell.block]}"
+                key = (name, side, measured.reason)
+                counts[key] = counts.get(key, 0) + 1
+    rows = [(name, side, f"{n} numbers", reason) for (name, side, reason), n in counts.items()]
+    for result in claims:
+        for side, judged in result.sides.items():
+            if judged.verdict == "not run":
+                kind = "control" if result.claim.control else "claim"
+                rows.append((f"{kind} {result.claim.id}", side, "-", judged.reason))
+    return Table("not_run", "Not run", ("what", "side", "how many", "why"), tuple(rows), True)
+
+
+def log_tables(config: StudyConfig) -> list[Table]:
+    """Gaps, contradictions, deviations and future work, as the TOML file lists them."""
+    layouts = {
+        "gaps": ("What the report leaves open", {"item": "open", "choice": "choice", "tag": "tag"}),
+        "contradictions": ("Contradictions", {"what": "in the report", "treatment": "treatment"}),
+        "deviations": ("Deviations", {"what": "what", "ours": "here", "effect": "effect"}),
+        "future_work": ("Future work that the report names", {"what": "what", "state": "state"}),
+    }
+    tables = []
+    for name, (title, fields) in layouts.items():
+        rows = tuple(tuple(str(row[f]) for f in fields) for row in config.log.get(name, []))
+        note = "Tags: S stated, C author's code, I inferred, F fitted." if name == "gaps" else ""
+        tables.append(Table(name, title, tuple(fields.values()), rows, False, note))
+    return tables
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV text."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+CELL_FIELDS = (
+    "block", "where", "point", "provenance", "reported", "reported_sd", "reported_n", "margin",
+    "side", "run", "mean", "low", "high", "n", "planned", "verdict", "reason",
+)  # fmt: skip
+
+
+def cell_rows(results: Iterable[CellResult]) -> list[tuple]:
+    """Full-precision rows of `CELL_FIELDS`, one a cell and side."""
+    rows = []
+    for result in results:
+        cell = result.cell
+        sd = "" if cell.sd is None else cell.sd
+        head = (cell.block, cell.where, cell.label, cell.provenance, cell.reported, sd, cell.n)
+        for side, m in result.sides.items():
+            i = m.interval
+            numbers = (i.mean, i.low, i.high, i.n) if i else ("", "", "", 0)
+            tail = (*numbers, m.planned, m.verdict, m.reason)
+            rows.append((*head, cell.margin, side, m.label, *tail))
+    return rows
+
+
+CLAIM_FIELDS = (
+    "claim", "primary", "side", "run", "test", "effect", "low", "high", "units", "n",
+    "p_for", "p_against", "verdict", "reason",
+)  # fmt: skip
+
+
+def claim_rows(results: Iterable[ClaimResult]) -> list[tuple]:
+    """Full-precision rows of `CLAIM_FIELDS`, one a claim, side and test."""
+    rows = []
+    for result in results:
+        for side, judged in result.sides.items():
+            head = (result.claim.id, result.claim.primary, side, judged.label)
+            tail = (judged.n, *(judged.p or ("", "")), judged.verdict, judged.reason)
+            for name, e in judged.effects:
+                rows.append((*head, name, e.effect, e.low, e.high, e.n, *tail))
+            if not judged.effects:
+                rows.append((*head, "", "", "", "", "", *tail))
+    return rows
+
+
+def counts(verdicts: Iterable[str], order: Sequence[str]) -> dict[str, int]:
+    """How often each verdict occurs; those in `order` first, even at zero."""
+    found = {name: 0 for name in order}
+    for verdict in verdicts:
+        found[verdict] = found.get(verdict, 0) + 1
+    return found
+
+
+def side_counts(results: Iterable[Any], side: str, order: Sequence[str]) -> Mapping[str, int]:
+    """Counts of the verdicts that one side gives."""
+    return counts((result.sides[side].verdict for result in results), order)

@@ -1,0 +1,274 @@
+"""Numbers out of the store: one view is one plan of one store, so that presets never mix."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from replicate.report.config import Selector, StudyConfig, format_setting
+from replicate.runs.store import Plan, Record, Store
+from replicate.runs.trial import Trial
+
+STAND_IN = "stand_in"
+PREFERENCE = ("verdict", "indicative", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """What a selector finds in a view.
+
+    Args:
+        values: replicate -> number, of the finished trials.
+        groups: replicate -> the inputs that its trial was given (its generator), same keys.
+        planned: number of trials that the plan holds.
+        failed: keys of trials that failed.
+        routes: data routes behind the numbers.
+        problem: why there is no number; empty if there is one.
+    """
+
+    values: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    groups: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    planned: int = 0
+    failed: tuple[str, ...] = ()
+    routes: frozenset[str] = frozenset()
+    problem: str = ""
+
+    @property
+    def n(self) -> int:
+        """Number of finished trials with a value."""
+        return len(self.values)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether a drawn stand-in replaced a data set anywhere behind the numbers."""
+        return STAND_IN in self.routes
+
+    @property
+    def one_generator(self) -> bool:
+        """Whether all replicates share one input, whose variance is then not in the interval."""
+        inputs = set(self.groups.values())
+        return self.n > 1 and len(inputs) == 1 and "" not in inputs
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two settings are equal; numbers up to rounding."""
+    numbers = (int, float)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, numbers) and isinstance(b, numbers):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return a == b
+
+
+def matches(trial: Trial, selector: Selector, base: Mapping[str, Any]) -> bool:
+    """Whether a selector means a trial; base settings are implied where the trial has them."""
+    if trial.stage != selector.stage:
+        return False
+    if not all(
+        name in trial.settings and same(trial.settings[name], value)
+        for name, value in selector.settings.items()
+    ):
+        return False
+    for name, value in base.items():
+        if name in selector.settings or name not in trial.settings:
+            continue
+        if same(trial.settings[name], value) == (name in selector.differs):
+            return False
+    return all(name in trial.settings for name in selector.differs)
+
+
+def _ambiguity(trials: list[Trial]) -> str:
+    """The settings in which trials differ that should only differ in the replicate."""
+    names = sorted({name for trial in trials for name in trial.settings})
+    parts = []
+    for name in names:
+        values = {repr(trial.settings.get(name)) for trial in trials}
+        if len(values) > 1:
+            parts.append(f"{name} ({', '.join(sorted(values))})")
+    return "ambiguous: the selected trials differ in " + "; ".join(parts) if parts else ""
+
+
+class View:
+    """One plan of one store with the records of its trials.
+
+    Args:
+        side: `"shipped"` or `"yours"`.
+        store: where the plan and the records lie.
+        plan: the plan.
+        records: key -> record, one each.
+        config: the study.
+    """
+
+    def __init__(
+        self,
+        side: str,
+        store: Store,
+        plan: Plan,
+        records: Mapping[str, Record],
+        config: StudyConfig,
+    ):
+        self.side, self.store, self.plan, self.config = side, store, plan, config
+        self.kind = config.kind(plan.label)
+        self.all_records = records
+        self.records = {t.key: records[t.key] for t in plan.trials if t.key in records}
+        self.done = [record for record in self.records.values() if record.done]
+        self.failed = [record for record in self.records.values() if not record.done]
+        self._by_stage: dict[str, list[Trial]] = {}
+        for trial in plan.trials:
+            self._by_stage.setdefault(trial.stage, []).append(trial)
+        self._samples: dict[str, Sample] = {}
+        self._routes: dict[str, frozenset[str]] = {}
+
+    @property
+    def label(self) -> str:
+        """The plan's label: a preset, or a preset with overrides."""
+        return self.plan.label
+
+    @property
+    def wall_seconds(self) -> float:
+        """Wall time of the finished trials, added up."""
+        return sum(record.wall_seconds for record in self.done)
+
+    @property
+    def routes(self) -> list[str]:
+        """Data routes of the finished trials."""
+        return sorted({route for record in self.done for route in self.routes_of(record.key)})
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether a drawn stand-in replaced a data set in any finished trial."""
+        return STAND_IN in self.routes
+
+    def routes_of(self, key: str) -> frozenset[str]:
+        """Data routes of a record and of all that it was made from."""
+        if key not in self._routes:
+            record = self.all_records.get(key)
+            found = set()
+            if record:
+                self._routes[key] = frozenset()
+                found = {record.data["route"]} if record.data.get("route") else set()
+                for source in record.trial.inputs.values():
+                    found |= self.routes_of(source)
+            self._routes[key] = frozenset(found)
+        return self._routes[key]
+
+    def trials(self, selector: Selector) -> list[Trial]:
+        """The planned trials that a selector means."""
+        return [
+            trial
+            for trial in self._by_stage.get(selector.stage, [])
+            if matches(trial, selector, self.config.base)
+        ]
+
+    def points(self, selector: Selector, x: str) -> list[Any]:
+        """Values of setting `x` among the planned trials that a selector means, in order.
+
+        The base value of `x` is not implied: a series over beta holds every beta.
+        """
+        base = {name: value for name, value in self.config.base.items() if name != x}
+        found: list[Any] = []
+        for trial in self._by_stage.get(selector.stage, []):
+            if not matches(trial, selector, base):
+                continue
+            value = trial.settings.get(x)
+            if value is not None and not any(same(value, other) for other in found):
+                found.append(value)
+        return sorted(found)
+
+    def sample(self, selector: Selector) -> Sample:
+        """The numbers that a selector finds.
+
+        Returns:
+            A sample; with a `problem` and no values where the plan does not hold the trials,
+            where none is done, or where the selected trials differ in more than the replicate.
+        """
+        name = repr(selector)
+        if name not in self._samples:
+            self._samples[name] = self._sample(selector)
+        return self._samples[name]
+
+    def _sample(self, selector: Selector) -> Sample:
+        trials = self.trials(selector)
+        if not trials:
+            return Sample(problem=f"not part of the plan {self.label}")
+        ambiguity = _ambiguity(trials)
+        if ambiguity:
+            return Sample(planned=len(trials), problem=ambiguity)
+        values, groups, failed, routes = {}, {}, [], set()
+        for trial in trials:
+            record = self.records.get(trial.key)
+            if record is not None and not record.done:
+                failed.append(trial.key)
+            value = _number(record, selector)
+            if value is None:
+                continue
+            values[trial.replicate] = value
+            groups[trial.replicate] = " ".join(sorted(trial.inputs.values()))
+            routes |= self.routes_of(trial.key)
+        problem = "" if values else _absence(len(trials), failed, self.records)
+        return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), problem)
+
+
+def _number(record: Record | None, selector: Selector) -> float | None:
+    if record is None or not record.done:
+        return None
+    if selector.curve:
+        curve = record.curves.get(selector.curve, [])
+        return float(curve[selector.epoch - 1]) if len(curve) >= selector.epoch > 0 else None
+    value = record.metrics.get(selector.metric)
+    return None if value is None else float(value)
+
+
+def first_line(error: str) -> str:
+    """The first line of an error, at most 120 characters."""
+    return (error.strip().splitlines() or ["no reason recorded"])[0][:120]
+
+
+def _absence(planned: int, failed: list[str], records: Mapping[str, Record]) -> str:
+    if failed:
+        return (
+            f"{len(failed)} of {planned} failed: {records[failed[0]].error.splitlines()[0][:120]}"
+        )
+    return f"0 of {planned} done"
+
+
+def complete_rows(samples: Iterable[Sample]) -> tuple[list[int], list[list[float]], list[str]]:
+    """Replicates that every sample holds, for paired comparison.
+
+    Args:
+        samples: one a column.
+
+    Returns:
+        `(replicates, table, groups)`: the shared replicates in order, their values (replicates,
+        samples), and for each replicate the inputs of all its trials as one name.
+    """
+    samples = list(samples)
+    shared = sorted(set.intersection(*(set(sample.values) for sample in samples)))
+    table = [[sample.values[r] for sample in samples] for r in shared]
+    groups = [" | ".join(sorted({sample.groups[r] for sample in samples} - {""})) for r in shared]
+    return shared, table, groups
+
+
+def views_of(side: str, root: str | Path, config: StudyConfig) -> list[View]:
+    """The views of a study in one store, the one to print first.
+
+    Plans that may give verdicts come first, then indicative ones, then the rest; plans with no
+    record at all come last.
+    """
+    store = Store(root)
+    plans = store.plans(config.module)
+    if not plans:
+        return []
+    records = store.latest(config.module)
+    views = [View(side, store, plan, records, config) for plan in plans]
+    return sorted(views, key=lambda v: (not v.records, PREFERENCE.index(v.kind), v.label))
+
+
+def describe_point(settings: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Some settings of a trial in one line."""
+    return ", ".join(
+        f"{name} = {format_setting(settings[name])}" for name in names if name in settings
+    )
