@@ -25,9 +25,9 @@ KEEP = 2
 
 
 def _named(owners: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables by `owner/index/path`: paths alone need not be unique."""
+    """Variables by owner and position: Keras counts names up within a process."""
     return {
-        f"{owner}/{index}/{variable.path}": variable
+        f"{owner}/{index}": variable
         for owner, holder in owners.items()
         for index, variable in enumerate(holder.variables)
     }
@@ -58,11 +58,11 @@ class Checkpoints:
             arrays: further arrays to keep, e.g. loss histories.
         """
         tensors = {
-            f"variable/{name}": np.ascontiguousarray(variable.numpy())
+            f"variable/{name}": np.asarray(variable.numpy(), order="C")
             for name, variable in _named(self.owners).items()
         }
         for name, array in (arrays or {}).items():
-            tensors[f"array/{name}"] = np.ascontiguousarray(array)
+            tensors[f"array/{name}"] = np.asarray(array, order="C")
         metadata = {"step": str(step), "spec": json.dumps(self.trial.spec)}
         path = self.folder / f"step-{step}.safetensors"
         write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata))
@@ -106,13 +106,21 @@ class Checkpoints:
             )
 
     def _assign(self, path: Path, tensors: dict[str, np.ndarray]) -> None:
-        variables = _named(self.owners)
-        received = {n.removeprefix("variable/") for n in tensors if n.startswith("variable/")}
-        if received != set(variables):
-            odd = sorted(received ^ set(variables))[:5]
-            raise ValueError(f"Expected {path} to hold the networks' variables. Differing: {odd}")
+        variables = {f"variable/{name}": v for name, v in _named(self.owners).items()}
+        stored = {name: t for name, t in tensors.items() if name.startswith("variable/")}
+        _check_shapes(path, variables, stored)
         for name, variable in variables.items():
-            variable.assign(tensors[f"variable/{name}"])
+            variable.assign(stored[name])
+
+
+def _check_shapes(path: Path, variables: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    received = {name: tensor.shape for name, tensor in tensors.items()}
+    if expected != received:
+        odd = sorted(set(expected.items()) ^ set(received.items()))[:4]
+        raise ValueError(
+            f"Expected {path} to hold weights of the networks' names and shapes. Differing: {odd}"
+        )
 
 
 def save_weights(path: Path, layers: Mapping[str, Any], card: Mapping[str, str]) -> None:
@@ -146,11 +154,7 @@ def load_weights(path: Path, layers: Mapping[str, Any]) -> dict[str, str]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
         card = file.metadata() or {}
     variables = _weights(layers)
-    expected = {name: tuple(v.shape) for name, v in variables.items()}
-    received = {name: tensor.shape for name, tensor in tensors.items()}
-    if expected != received:
-        odd = sorted(set(expected.items()) ^ set(received.items()))[:4]
-        raise ValueError(f"Expected weights of the same names and shapes. Differing: {odd}")
+    _check_shapes(path, variables, tensors)
     for name, variable in variables.items():
         variable.assign(tensors[name].astype(np.float32))
     return card

@@ -1,0 +1,43 @@
+"""Simple properties of images, without a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Images in [0, 1] as uint8, rounded; values outside are clipped."""
+    return np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def high_frequency_energy(images: np.ndarray, cutoff: float = 0.25) -> float:
+    """Share of the spectral energy above a radial frequency: larger for sharper images.
+
+    Args:
+        images: `(n, height, width, channels)`, any scale; each image's mean is removed first.
+        cutoff: radius in cycles a pixel, in (0, 0.5]; 0.25 is half the Nyquist frequency.
+
+    Returns:
+        Energy beyond the cutoff over all energy but the mean's, summed over images, in [0, 1].
+
+    Raises:
+        ValueError: if the shape or the cutoff is not as above, or all images are flat.
+    """
+    if images.ndim != 4 or not 0 < cutoff <= 0.5:
+        raise ValueError(
+            "Expected images (n, height, width, channels) and 0 < cutoff <= 0.5. "
+            f"Received: shape={images.shape}, cutoff={cutoff}"
+        )
+    rows = np.fft.fftfreq(images.shape[1])[:, None]
+    columns = np.fft.fftfreq(images.shape[2])[None, :]
+    above = (np.hypot(rows, columns) > cutoff)[None, :, :, None]
+    high = total = 0.0
+    for start in range(0, len(images), 1000):
+        part = images[start : start + 1000].astype(np.float64)
+        part -= part.mean(axis=(1, 2), keepdims=True)
+        energy = np.abs(np.fft.fft2(part, axes=(1, 2))) ** 2
+        high += float((energy * above).sum())
+        total += float(energy.sum())
+    if total == 0:
+        raise ValueError("Expected images that are not flat. Received: no energy but the mean's")
+    return high / total
