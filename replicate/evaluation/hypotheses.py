@@ -223,36 +223,51 @@ def spearman_trend(
     groups: Sequence | None = None,
     seed: int = 0,
 ) -> Effect:
-    """Test that the rank correlation of `x` with the mean over replicates exceeds a bound.
+    """Test for a trend: rank correlation of `x` with the mean over replicates, of a least size.
 
-    The interval is a percentile bootstrap over replicates. A resample repeats replicates, which
-    adds noise to the means, so that it is shifted towards zero: conservative for a claim of trend.
+    For the claim: the observed correlation exceeds `above` and differs from 0 beyond chance.
+    Against it: it lies below `above` beyond chance.
+
+    A bootstrap over replicates gives the spread of Fisher's z of the correlation. Noise pulls rank
+    correlations towards zero, in the data and once more in each resample; the second pull is seen
+    and its factor c undoes the first. The interval is `c z ± t(n - 1) c² s`, with s the bootstrap
+    SD of z; simulated with ten replicates of twenty points, its lower end exceeds a true 0, 0.5 or
+    0.9 in at most 3 %.
 
     Args:
         x: the points, at least three.
         values: table (replicates, points).
-        above: the bound.
+        above: the least correlation that counts as a trend, in [0, 1).
         groups: the generator of each replicate.
         seed: of the bootstrap.
 
     Returns:
-        The correlation with its interval and p values.
+        The correlation as observed, with its interval and p values.
     """
     table = _table(values)
     if len(x) != table.shape[1] or len(x) < 3:
         raise ValueError(f"Expected three or more points. Received: {len(x)} for {table.shape}")
-    effect = float(_rank_correlations(np.asarray(x, float), table.mean(axis=0)[None])[0])
-    n = table.shape[0]
+    points, n = np.asarray(x, dtype=float), table.shape[0]
+    effect = float(_rank_correlations(points, table.mean(axis=0)[None])[0])
     if n < 2:
         return Effect(effect, math.nan, math.nan, n, 1.0, 1.0)
     weights = bootstrap_weights(n, groups, seed=seed)
     means = weights @ table / weights.sum(axis=1, keepdims=True)
-    draws = _rank_correlations(np.asarray(x, dtype=float), means)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    size = draws.size + 1
-    p_for = _double((1 + (draws <= above).sum()) / size)
-    p_against = _double((1 + (draws >= above).sum()) / size)
-    return Effect(effect, float(low), float(high), n, float(p_for), float(p_against))
+    draws = _fisher_z(_rank_correlations(points, means))
+    z = float(_fisher_z(effect))
+    factor = min(max(2 - float(draws.mean()) / z, 1.0), 2.0) if z else 1.0
+    error = factor**2 * float(draws.std(ddof=1))
+    error = error if error > 1e-9 else 0.0
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    low, high = math.tanh(factor * z - half), math.tanh(factor * z + half)
+    upper, _ = _tails(factor * z, 0.0, error, n - 1)
+    _, lower = _tails(factor * z, math.atanh(above), error, n - 1)
+    return Effect(effect, low, high, n, _double(upper) if effect > above else 1.0, _double(lower))
+
+
+def _fisher_z(correlation):
+    """Fisher's z, with perfect correlations drawn in to a finite value."""
+    return np.arctanh(np.clip(correlation, -0.9995, 0.9995))
 
 
 def _rank_correlations(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
