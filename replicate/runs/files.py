@@ -14,18 +14,20 @@ from typing import Any
 def project_root() -> Path:
     """The folder that holds `paper_configs/` and `results/`.
 
-    That is the folder around the package in a clone, else the current folder.
+    That is `$REPLICATE_HOME` if set, else the folder around the package in a clone, else the
+    current folder.
 
     Raises:
-        FileNotFoundError: if neither holds `paper_configs/`.
+        FileNotFoundError: if none of them holds `paper_configs/`.
     """
-    candidates = [Path(__file__).resolve().parents[2], Path.cwd()]
+    home = os.environ.get("REPLICATE_HOME")
+    candidates = [Path(home)] if home else [Path(__file__).resolve().parents[2], Path.cwd()]
     for folder in candidates:
         if (folder / "paper_configs").is_dir():
             return folder
     raise FileNotFoundError(
-        "Expected a folder with paper_configs/ (run inside a clone of the project). "
-        f"Looked in: {', '.join(map(str, candidates))}"
+        "Expected a folder with paper_configs/ (a clone of the project, or $REPLICATE_HOME). "
+        f"Received: {', '.join(map(str, candidates))}"
     )
 
 

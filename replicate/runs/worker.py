@@ -156,7 +156,8 @@ def main(argv: list[str]) -> int:
     if not trials:
         return 0
     threads = thread_profile(stage.threads, job.get("lanes", 0))
-    configure_tensorflow(threads)
+    if stage.threads != "plain":
+        configure_tensorflow(threads)
     context = Context(store, job.get("data_dir"), job.get("stand_in", False), threads)
     try:
         run_group(stage, trials, context)

@@ -1,0 +1,169 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from replicate.runs.plan import groups, make_plan
+from replicate.runs.flags import parse
+from replicate.runs.publish import publish, reuse_shipped
+from replicate.runs.store import Store
+
+
+def values_of(workdir, stage="square"):
+    latest = Store(workdir).latest("toy").values()
+    return sorted(r.metrics["value"] for r in latest if r.trial.stage == stage and r.done)
+
+
+def run(toy, *arguments):
+    study, workdir = toy
+    return study.main([f"--workdir={workdir}", *arguments])
+
+
+def test_a_run_records_everything_and_a_second_one_trains_nothing(toy, capsys):
+    assert run(toy) == 0
+    assert values_of(toy[1]) == [4, 16, 36]
+    before = sorted(p.name for p in toy[1].rglob("*.json"))
+    capsys.readouterr()
+    assert run(toy) == 0
+    assert "all 6 trials are done" in capsys.readouterr().out
+    assert sorted(p.name for p in toy[1].rglob("*.json")) == before
+
+
+def test_a_plan_runs_nothing(toy, capsys):
+    assert run(toy, "--plan") == 0
+    assert "6 trials" in capsys.readouterr().out
+    assert not toy[1].exists()
+
+
+def test_inputs_run_before_their_users(toy):
+    study, _ = toy
+    _, trials = make_plan(study, parse(study, []))
+    seen = set()
+    for group in groups(study, trials[::-1]):
+        for trial in group.trials:
+            assert seen.issuperset(trial.inputs.values())
+        seen.update(trial.key for trial in group.trials)
+    assert len(seen) == 6
+
+
+def test_a_part_of_a_preset_belongs_to_its_plan(toy):
+    study, _ = toy
+    whole, _ = make_plan(study, parse(study, []))
+    part, trials = make_plan(study, parse(study, ["--replicates=2", "--extensions=cubes"]))
+    assert part == whole and part.label == "paper"
+    assert len(trials) == 6 and len(whole.trials) == 9  # with the extension
+    other, _ = make_plan(study, parse(study, ["--scale=3"]))
+    assert other.label.startswith("paper+") and other.overrides == {"scale": 3}
+
+
+def test_a_failed_trial_is_recorded_and_the_rest_goes_on(toy, capsys):
+    assert run(toy, "--bad=1:raises") == 1
+    assert values_of(toy[1]) == [4, 36]
+    failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
+    assert [r.error for r in failed] == ["RuntimeError: no such number"]
+    assert "no such number" in capsys.readouterr().err
+
+
+def test_a_dead_worker_s_trials_are_submitted_once_more(toy):
+    assert run(toy, "--bad=0:dies-once") == 0
+    assert values_of(toy[1]) == [4, 16, 36]
+
+
+def test_a_worker_that_dies_twice_is_recorded(toy):
+    assert run(toy, "--bad=2:dies") == 1
+    assert values_of(toy[1]) == [4, 16]
+    failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
+    assert len(failed) == 1
+    assert "worker died 2 times, last with exit code 9" in failed[0].error
+
+
+def test_failures_are_tried_again_by_the_next_run(toy):
+    assert run(toy, "--bad=2:dies") == 1
+    assert run(toy) == 0
+    assert values_of(toy[1]) == [4, 16, 36]
+
+
+def test_a_changed_artifact_is_refused(toy):
+    assert run(toy, "--stages=source") == 0
+    victim = next(toy[1].rglob("value.txt"))
+    victim.write_text("1000")
+    assert run(toy) == 1
+    failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
+    assert len(failed) == 1 and "SHA-256" in failed[0].error
+    assert len(values_of(toy[1])) == 2
+
+
+def start(toy, *arguments):
+    command = [sys.executable, "-m", "toy_study", f"--workdir={toy[1]}", *arguments]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy):
+    process = start(toy, "--bad=1:sleeps")
+    wait_for(lambda: toy[1].exists() and len(list(toy[1].rglob("records/*.json"))) == 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Stopped. 1 of 6 trials are done" in out
+    assert f"Continue with: python -m toy_study --workdir={toy[1]} --bad=1:sleeps" in out
+    assert "Traceback" not in out + err
+    assert not running_workers(toy[1])
+
+
+def test_a_killed_run_leaves_no_worker_behind(toy):
+    process = start(toy, "--bad=0:sleeps")
+    wait_for(lambda: running_workers(toy[1]))
+    process.kill()
+    process.communicate(timeout=20)
+    wait_for(lambda: not running_workers(toy[1]))
+
+
+def running_workers(workdir):
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            if "replicate.runs.worker" in text and str(workdir) in text:
+                found.append(entry)
+    return found
+
+
+def test_published_records_and_artifacts_can_be_reused(toy, tmp_path):
+    study, workdir = toy
+    assert run(toy) == 0
+    shipped = Store(tmp_path / "project" / "results")
+    count, size = publish("toy", Store(workdir), shipped)
+    assert (count, size) == (6, 9)
+    assert shipped.done_keys("toy") == Store(workdir).done_keys("toy")
+    other = Store(tmp_path / "other")
+    _, trials = make_plan(study, parse(study, []))
+    assert "6 shipped records" in reuse_shipped(study, trials, other)
+    assert values_of(other.root) == [4, 16, 36]
+    assert study.main([f"--workdir={other.root}"]) == 0
+
+
+def test_dask_runs_the_same_trials(toy):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as c:
+        assert run(toy, "--executor=dask", f"--scheduler={c.scheduler_address}") == 0
+    assert values_of(toy[1]) == [4, 16, 36]

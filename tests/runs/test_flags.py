@@ -1,0 +1,49 @@
+import pytest
+from absl import flags
+
+from replicate.runs.flags import overrides, parse, preset_values
+
+
+def test_a_preset_s_values_apply_and_a_flag_of_the_user_wins(toy):
+    study, _ = toy
+    assert parse(study, []).scale == 2
+    assert parse(study, ["--preset=smoke"]).scale == 7
+    assert parse(study, ["--scale=5", "--preset", "smoke"]).scale == 5
+    assert overrides(study, parse(study, ["--preset=smoke", "--scale=5"])) == {"scale": 5}
+
+
+def test_flags_of_two_studies_do_not_meet(toy):
+    study, _ = toy
+    first, second = parse(study, ["--scale=5"]), preset_values(study, "paper")
+    assert (first.scale, second.scale) == (5, 2)
+    assert "scale" not in flags.FLAGS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scale=0"], "flag --scale=0.0: expected a positive number"),
+        (["--preset=huge"], "flag --preset=huge"),
+        (["--sclae=3"], "sclae"),
+        (["--extensions=cube"], "expected any of cubes"),
+        (["stray"], "received 'stray'"),
+        (["--executor=dask"], "--scheduler=tcp"),
+        (["--preset=lite"], "toy.lite.cfg, which does not exist"),
+        (["--data_dir=/no/such/folder"], "Received: '/no/such/folder'"),
+        (["--stages=sourse"], "Expected --stages among source, square"),
+    ],
+)
+def test_bad_flags_are_one_clear_line(toy, capsys, arguments, message):
+    study, workdir = toy
+    assert study.main([f"--workdir={workdir}", *arguments]) == 2
+    captured = capsys.readouterr().err
+    assert message in captured
+    assert captured.count("\n") == 1
+    assert not workdir.exists()
+
+
+def test_help_lists_defaults(toy, capsys):
+    study, _ = toy
+    assert study.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--scale: what numbers are multiplied by (default: '2.0')" in text
