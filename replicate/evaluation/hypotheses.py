@@ -259,7 +259,8 @@ def spearman_trend(
     error = factor**2 * float(draws.std(ddof=1))
     error = error if error > 1e-9 else 0.0
     half = float(stats.t.ppf(0.975, n - 1)) * error
-    low, high = math.tanh(factor * z - half), math.tanh(factor * z + half)
+    low = min(effect, math.tanh(factor * z - half))
+    high = max(effect, math.tanh(factor * z + half))
     upper, _ = _tails(factor * z, 0.0, error, n - 1)
     _, lower = _tails(factor * z, math.atanh(above), error, n - 1)
     return Effect(effect, low, high, n, _double(upper) if effect > above else 1.0, _double(lower))

@@ -20,6 +20,7 @@ from replicate.report.config import Selector, StudyConfig
 from replicate.report.views import View
 
 COLOURS = {"shipped": "#2f6db3", "yours": "#c2571a"}
+DASHES = {"shipped": "-", "yours": "-."}
 REPORTED = "#333333"
 LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
 STYLE = {
@@ -91,6 +92,13 @@ def _empty(axes, reason: str) -> None:
     )  # fmt: skip
 
 
+def _legend(figure, axes) -> None:
+    """One legend below the axes, a label once."""
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2, fontsize=8)
+
+
 # ------------------------------------------------------------------ sweeps
 def _sweep_points(view: View, series) -> list[tuple[float, list[float], list[str], int]]:
     points = []
@@ -126,17 +134,12 @@ def _draw_sweep(axes, side: str, view: View, points, shift: float) -> str:
         label=f"{_named(side, view)}: mean and SD, {runs}",
     )  # fmt: skip
     low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
-    if np.isfinite(low).any():
-        axes.fill_between(
-            x,
-            low,
-            high,
-            color=colour,
-            alpha=0.18,
-            lw=0,
-            zorder=3,
+    known = np.isfinite(low)
+    if known.any():
+        axes.vlines(
+            x[known], low[known], high[known], color=colour, alpha=0.25, lw=6, zorder=3,
             label="95 % interval of the mean",
-        )
+        )  # fmt: skip
     routes = frozenset().union(*(point[4] for point in points))
     return f"{_named(side, view)}: {runs} networks a point, {_routes(routes)}"
 
@@ -154,8 +157,8 @@ def _draw_lines(axes, lines, source: Source) -> None:
             sample = view.sample(series.selector.at(**{series.x: line[series.x]}))
             if sample.n:
                 mean = sum(sample.values.values()) / sample.n
-                label = f"{line['label']} ({side}, n = {sample.n})"
-                axes.axhline(mean, color=colour, lw=1.2, zorder=1, label=label)
+                label = f"{line['label']} ({_named(side, view)}, n = {sample.n})"
+                axes.axhline(mean, color=colour, lw=1.2, ls=DASHES[side], zorder=1, label=label)
 
 
 def _same_numbers(a, b) -> bool:
@@ -175,7 +178,7 @@ def sweep(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
             captions.append(_draw_sweep(axes, side, view, points, 0.004 * len(drawn)))
             drawn.append(points)
     axes.set(xlabel=entry.get("xlabel", series.x), ylabel=entry.get("ylabel", ""))
-    axes.legend(loc="lower right", fontsize=8)
+    _legend(figure, axes)
     return captions
 
 
@@ -258,19 +261,25 @@ def loss(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     axes.set(xlabel="batch" if batches else "epoch", ylabel=entry.get("ylabel", "loss"))
     if "ylim" in entry:
         axes.set_ylim(*entry["ylim"])
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper right", fontsize=8)
+    _legend(figure, axes)
     return captions
 
 
 # ------------------------------------------------------------------ images
 def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(bundle, np.ndarray):
-        images, labels = bundle, np.full(len(bundle), -1)
-    else:
-        images = bundle["images"]
-        labels = bundle["labels"] if "labels" in bundle.files else np.full(len(images), -1)
-    return images[: columns * rows], np.asarray(labels)[: columns * rows]
+    """Up to 40 images and labels (-1: none); of many, the same number of each label in columns."""
+    plain = isinstance(bundle, np.ndarray)
+    pixels = bundle if plain else bundle["images"]
+    labels = np.full(len(pixels), -1) if plain or "labels" not in bundle else bundle["labels"]
+    if len(pixels) > columns:
+        seen: dict[int, int] = {}
+        turns = []
+        for label in labels.tolist():
+            turns.append(seen.get(label, 0))
+            seen[label] = turns[-1] + 1
+        order = np.lexsort((labels, turns))
+        pixels, labels = pixels[order], labels[order]
+    return pixels[: columns * rows], labels[: columns * rows]
 
 
 def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
@@ -323,7 +332,7 @@ def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
     if entry["kind"] not in KINDS:
         raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(7.2, 4.4), layout="constrained")
+        figure = plt.figure(figsize=(7.2, 5.0), layout="constrained")
         try:
             captions = KINDS[entry["kind"]](figure, entry, source)
             png, svg = _bytes(figure, "png"), _bytes(figure, "svg")

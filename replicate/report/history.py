@@ -42,8 +42,7 @@ def margins_commit(path: Path) -> str:
         path: `paper_configs/<study>.toml`.
 
     Returns:
-        `"1a2b3c4 of 2024-05-06"`, `"not committed"`, or `"unknown"` where git or its history is
-        missing.
+        `"commit 1a2b3c4 of 2024-05-06"`, `"not committed yet"`, or `"unknown"` where there is no git.
     """
     try:
         log = _git(path.parent, "log", "--format=%h %cs", "--", path.name).splitlines()
@@ -53,7 +52,7 @@ def margins_commit(path: Path) -> str:
             text = _git(path.parent, "show", f"{commit}:./{path.name}")
             if rules_hash(text) != wanted:
                 break
-            found = f"{commit} of {date}"
+            found = f"commit {commit} of {date}"
     except (OSError, subprocess.SubprocessError, ValueError):
         return "unknown"
-    return found or ("not committed" if log else "unknown")
+    return found or "not committed yet"

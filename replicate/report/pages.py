@@ -118,26 +118,20 @@ def runs_table(pages: list[StudyPage]) -> tables.Table:
     return tables.Table("runs", "Runs", columns, tuple(rows))
 
 
-def counts_table(pages: list[StudyPage]) -> tables.Table:
-    """Counts of verdicts, a row a study and side."""
+def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
+    """Counts of verdicts on `"numbers"` or `"claims"`, a row a study and side."""
+    order = CELL_ORDER if kind == "numbers" else CLAIM_ORDER
     rows = []
     for page in pages:
         claims = [result for result in page.claims if not result.claim.control]
         for side, view in page.sides.items():
-            found = tables.side_counts(page.cells, side, CELL_ORDER)
-            judged = tables.side_counts(claims, side, CLAIM_ORDER)
-            unscored = sum(n for name, n in found.items() if name not in CELL_ORDER)
-            open_claims = sum(n for name, n in judged.items() if name not in CLAIM_ORDER)
-            rows.append(
-                (page.module, f"{side} ({view.label})" if view else side)
-                + tuple(str(found[name]) for name in CELL_ORDER)
-                + (str(unscored),)
-                + tuple(str(judged[name]) for name in CLAIM_ORDER)
-                + (str(open_claims),)
-            )
-    columns = ("study", "side", *(f"numbers: {n}" for n in CELL_ORDER), "numbers: no verdict")
-    columns += (*(f"claims: {n}" for n in CLAIM_ORDER), "claims: no verdict")
-    return tables.Table("counts", "Verdicts", columns, tuple(rows))
+            found = tables.side_counts(page.cells if kind == "numbers" else claims, side, order)
+            unscored = sum(n for name, n in found.items() if name not in order)
+            name = f"{side} ({view.label})" if view else side
+            rows.append((page.module, name, *(str(found[v]) for v in order), str(unscored)))
+    title = "Reported numbers" if kind == "numbers" else "Claims"
+    columns = ("study", "side", *order, "no verdict")
+    return tables.Table(f"counts_{kind}", f"{title}: verdicts", columns, tuple(rows))
 
 
 def _slug(text: str) -> str:
@@ -167,7 +161,7 @@ def _environment() -> jinja2.Environment:
 
 def render(pages: list[StudyPage], template: str) -> str:
     """Fill a template, `"report.md.j2"` or `"report.html.j2"`."""
-    front = [counts_table(pages), runs_table(pages)]
+    front = [counts_table(pages, kind) for kind in ("numbers", "claims")] + [runs_table(pages)]
     stand_ins = [f"{p.module}, {v.side}, {v.label}" for p in pages for v in p.views if v.stand_in]
     return (
         _environment().get_template(template).render(pages=pages, front=front, stand_ins=stand_ins)

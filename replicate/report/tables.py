@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from replicate.evaluation.hypotheses import Effect
 from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.cells import CellResult, Measured
 from replicate.report.claims import ClaimResult, Judged
@@ -96,17 +97,36 @@ def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Tab
     return tables
 
 
-def _effect(name: str, effect) -> str:
-    text = f"{name.replace('_', ' ')}: {effect.effect:+.4f}"
+EFFECTS = {
+    "paired_difference": ("mean difference", "+.4f"),
+    "threshold": ("mean", ".4f"),
+    "equivalence": ("mean", ".4f"),
+    "spearman": ("rank correlation", ".3f"),
+    "all_above": ("lowest difference", "+.4f"),
+    "all_between": ("lowest distance", "+.4f"),
+    "sign_test": ("share of points", ".2f"),
+    "monotone": ("smallest step", "+.4f"),
+}
+
+
+def _effect(name: str, effect: Effect) -> str:
+    title, form = EFFECTS.get(name, (name, ".4f"))
+    text = f"{title} {effect.effect:{form}}"
     if not math.isnan(effect.low):
-        text += f" [{effect.low:+.4f}, {effect.high:+.4f}]"
-    return text + (f" ({effect.note})" if effect.note else "")
+        text += f" [{effect.low:{form}}, {effect.high:{form}}]"
+    return text + (f", {effect.note}" if effect.note else "")
+
+
+def p_text(p_for: float, p_against: float) -> str:
+    """The smaller of two adjusted p values, `"p = 0.012"` or `"p against = 0.012"`."""
+    name, p = ("p", p_for) if p_for <= p_against else ("p against", p_against)
+    return f"{name} < 0.0001" if p < 1e-4 else f"{name} = {p:.2g}"
 
 
 def _judged(side: Judged) -> tuple[str, str]:
     lines = [_effect(name, effect) for name, effect in side.effects]
     if side.p:
-        lines.append(f"n = {side.n}; p for {side.p[0]:.2g}, against {side.p[1]:.2g}")
+        lines.append(f"n = {side.n}; {p_text(*side.p)}")
     return "\n".join(lines) or "-", _verdict(side)
 
 
@@ -120,8 +140,9 @@ def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
         sides = [text for side in SIDES for text in _judged(result.sides[side])]
         name = f"{claim.id}\nprimary" if claim.primary else claim.id
         on_reported = f"{claim.reported}\n({claim.on_reported})"
-        rows.append((name, claim.statement, claim.where, on_reported, claim.estimand, *sides))
-    columns = ("", "claim", "where", "reported", "tested", *_sided(SIDES))
+        statement = f"{claim.statement}\n({claim.where})"
+        rows.append((name, statement, on_reported, claim.estimand, *sides))
+    columns = ("", "claim", "reported", "tested", *_sided(SIDES))
     if control:
         return Table("controls", "Controls", columns, tuple(rows))
     return Table("claims", "Claims", columns, tuple(rows))

@@ -1,0 +1,98 @@
+"""Selection of numbers: presets never mix, base settings are implied, ambiguity is refused."""
+
+import pytest
+
+from replicate.report.config import Selector
+from replicate.report.views import complete_rows, views_of
+
+REAL = Selector("classifier", {"arm": "real", "p": 1.0}, "test_accuracy")
+
+
+def test_presets_never_mix(fake, lay, config):
+    store = fake()
+    store.add(lay.accuracy([0.98, 0.97, 0.96], "real", 1.0), label="paper")
+    store.add(lay.accuracy([0.5], "real", 1.0, epochs=1), label="smoke")
+    views = views_of("yours", store.root, config)
+    assert [view.label for view in views] == ["paper", "smoke"]
+    assert dict(views[0].sample(REAL).values) == {0: 0.98, 1: 0.97, 2: 0.96}
+    assert dict(views[1].sample(REAL).values) == {0: 0.5}
+
+
+def test_shared_trials_count_for_both_presets(fake, lay, config):
+    store = fake()
+    store.add(lay.accuracy([0.98, 0.97, 0.96], "real", 1.0), label="paper")
+    store.add(lay.accuracy([0.98], "real", 1.0), label="lite")
+    paper, lite = views_of("yours", store.root, config)
+    assert (paper.sample(REAL).n, lite.sample(REAL).n) == (3, 1)
+
+
+def test_a_plan_without_records_comes_last(fake, lay, config):
+    store = fake()
+    paper = lay.accuracy([0.9], "real", 1.0)
+    store.add(paper, label="paper", missing=[paper[0][0].key])
+    store.add(lay.accuracy([0.8], "real", 1.0, epochs=2), label="lite")
+    assert [view.label for view in views_of("yours", store.root, config)] == ["lite", "paper"]
+
+
+def test_base_settings_are_implied(view, lay):
+    results = lay.accuracy([0.98], "real", 1.0) + lay.accuracy([0.97], "real", 1.0, init="keras")
+    made = view(results)
+    assert dict(made.sample(REAL).values) == {0: 0.98}
+    assert dict(made.sample(REAL.at(init="keras")).values) == {0: 0.97}
+    other = Selector("classifier", {"arm": "real"}, "test_accuracy", differs=("init",))
+    assert dict(made.sample(other).values) == {0: 0.97}
+
+
+def test_ambiguous_selection_gives_no_number(view, lay):
+    results = lay.accuracy([0.98], "real", 1.0) + lay.accuracy([0.9], "real", 1.0, epochs=7)
+    sample = view(results).sample(REAL)
+    assert sample.n == 0
+    assert sample.problem == "ambiguous: the selected trials differ in epochs (5, 7)"
+
+
+def test_points_are_found_up_to_rounding(view, lay):
+    made = view(lay.accuracy([0.9], "real", 0.1 + 0.2) + lay.accuracy([0.8], "real", 0.05))
+    selector = Selector("classifier", {"arm": "real"}, "test_accuracy")
+    assert made.points(selector, "p") == pytest.approx([0.05, 0.3])
+    assert made.sample(selector.at(p=0.3)).n == 1
+
+
+def test_reasons_for_absence(view, lay):
+    results = lay.accuracy([0.98, 0.97], "real", 1.0)
+    failing = [(results[0][0], RuntimeError("out of memory")), results[1]]
+    made = view(failing, missing=[results[1][0].key])
+    assert made.sample(REAL).problem == "1 of 2 failed: out of memory"
+    assert made.sample(REAL.at(p=0.5)).problem == "not part of the plan paper"
+    assert view(results, "other", missing=[t.key for t, _ in results]).sample(
+        REAL
+    ).problem == "0 of 2 done"  # fmt: skip
+
+
+def test_stand_in_data_is_seen_through_inputs(fake, lay, config):
+    store = fake()
+    maker, draws = lay.generator(0), lay.synthetic(0)
+    learner = lay.classifier("synthetic", 1.0)
+    store.add([(maker, {"loss": 1.0})], route="stand_in", label="lite")
+    store.add([(maker, {}), (draws, {}), (learner, {"test_accuracy": 0.9})], route="package")
+    made = views_of("yours", store.root, config)[0]
+    sample = made.sample(REAL.at(arm="synthetic"))
+    assert sample.n == 1 and sample.stand_in
+
+
+def test_curves_give_the_number_of_an_epoch(view, lay):
+    made = view([(lay.generator(0), {"train_loss": [183.0, 136.0]})])
+    selector = Selector("generator", curve="train_loss", epoch=2)
+    assert dict(made.sample(selector).values) == {0: 136.0}
+    beyond = Selector("generator", curve="train_loss", epoch=3)
+    assert made.sample(beyond).n == 0
+
+
+def test_pairs_are_complete_replicates(view, lay):
+    real = lay.accuracy([0.98, 0.97, 0.96], "real", 1.0)
+    mixed = lay.accuracy([0.95, 0.94, 0.93], "mix", 0.5)
+    made = view(real + mixed, missing=[real[1][0].key])
+    samples = [made.sample(REAL), made.sample(REAL.at(arm="mix", p=0.5))]
+    replicates, table, groups = complete_rows(samples)
+    assert replicates == [0, 2]
+    assert table == [[0.98, 0.95], [0.96, 0.93]]
+    assert groups == [lay.synthetic(0).key, lay.synthetic(2).key]
