@@ -282,6 +282,27 @@ def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndar
     return pixels[: columns * rows], labels[: columns * rows]
 
 
+def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """One picture of all images, each below its label; one axes, since many are slow."""
+    columns = min(10, len(pixels))
+    rows = -(-len(pixels) // columns)
+    height, width, depth = pixels.shape[1:]
+    high, wide, gap = round(1.4 * height), round(1.1 * width), round(0.35 * height)
+    canvas = np.zeros((rows * high, columns * wide, depth), dtype=pixels.dtype)
+    axes = figure.subplots()
+    if depth > 1:
+        canvas[:] = 255
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        top, left = index // columns * high + gap, index % columns * wide
+        canvas[top : top + height, left : left + width] = image
+        if label >= 0:
+            place = dict(ha="center", va="bottom", fontsize=9)
+            axes.text(left + width / 2, top - 1, str(label), **place)
+    axes.imshow(canvas.squeeze(), cmap="gray_r" if depth == 1 else None)
+    axes.axis("off")
+    figure.set_size_inches(7.2, 7.2 * canvas.shape[0] / canvas.shape[1] + 0.1)
+
+
 def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """A grid of images with their labels, of the first side that has them; returns captions."""
     reasons = []
@@ -291,15 +312,7 @@ def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         except NotAvailable as reason:
             reasons.append(f"{side}: {reason}")
             continue
-        pixels, labels = _grid(bundle)
-        columns = min(10, len(pixels))
-        rows = -(-len(pixels) // columns)
-        figure.set_size_inches(7.2, 0.85 * rows + 0.6)
-        for axes, image, label in zip(figure.subplots(rows, columns).flat, pixels, labels):  # noqa: B905
-            axes.imshow(image.squeeze(), cmap="gray_r" if image.shape[-1] == 1 else None)
-            axes.set_title(str(label) if label >= 0 else "", fontsize=9, pad=2)
-        for axes in figure.axes:
-            axes.axis("off")
+        _draw_grid(figure, *_grid(bundle))
         routes = _routes(view.routes_of(record.key))
         return [f"{_named(side, view)}: replicate {record.trial.replicate}, {routes}"]
     axes = figure.subplots()
@@ -335,7 +348,9 @@ def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
         figure = plt.figure(figsize=(7.2, 5.0), layout="constrained")
         try:
             captions = KINDS[entry["kind"]](figure, entry, source)
-            png, svg = _bytes(figure, "png"), _bytes(figure, "svg")
+            png = _bytes(figure, "png")
+            figure.set_layout_engine("none")  # laid out already
+            svg = _bytes(figure, "svg")
         finally:
             plt.close(figure)
     caption = "; ".join(captions) if captions else "nothing measured yet"

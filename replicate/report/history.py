@@ -42,17 +42,21 @@ def margins_commit(path: Path) -> str:
         path: `paper_configs/<study>.toml`.
 
     Returns:
-        `"commit 1a2b3c4 of 2024-05-06"`, `"not committed yet"`, or `"unknown"` where there is no git.
+        `"commit 1a2b3c4 of 2024-05-06"`, `"not committed yet"`, or `"unknown"` without git.
     """
     try:
         log = _git(path.parent, "log", "--format=%h %cs", "--", path.name).splitlines()
-        wanted, found = rules_hash(path.read_text()), ""
+        shallow = _git(path.parent, "rev-parse", "--is-shallow-repository").strip() == "true"
+        wanted, found, differs = rules_hash(path.read_text()), "", False
         for line in log:
             commit, date = line.split()
             text = _git(path.parent, "show", f"{commit}:./{path.name}")
-            if rules_hash(text) != wanted:
+            differs = rules_hash(text) != wanted
+            if differs:
                 break
             found = f"commit {commit} of {date}"
     except (OSError, subprocess.SubprocessError, ValueError):
         return "unknown"
+    if found and shallow and not differs:
+        return f"{found} or earlier"
     return found or "not committed yet"

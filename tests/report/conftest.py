@@ -143,3 +143,24 @@ def fake(tmp_path):
 def config():
     """The study's own file."""
     return load(project_root() / "paper_configs" / f"{STUDY}.toml")
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    """Run the whole report: `report(results=[...], runs=[...])`, each a list of `add` arguments.
+
+    Returns the folder of the pages; stores lie beside it.
+    """
+    from replicate.report import main
+
+    def make(*more, **stores):
+        folder = tmp_path_factory.mktemp("report")
+        for name, additions in stores.items():
+            for addition in additions:
+                FakeStore(folder / name).add(**addition)
+        places = [f"--workdir={folder / 'runs'}", f"--shipped={folder / 'results'}"]
+        more = [text.replace("{folder}", str(folder)) for text in more]
+        assert main([*places, f"--out={folder / 'out'}", "--study=mnist_cvae", *more]) == 0
+        return folder / "out"
+
+    return make

@@ -1,0 +1,183 @@
+"""The whole report: empty and filled stores, what the pages say, what they must not hold."""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from replicate.report import main
+from replicate.report.pages import duration
+from replicate.runs.store import Plan, Store
+
+DIGITS = {"images": np.zeros((4, 28, 28, 1), np.uint8), "labels": np.array([5, 9, 6, 2])}
+LOSSES = np.linspace(2.3, 0.1, 300, dtype=np.float32)
+
+
+def rows_of(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def empty(report):
+    """The report of stores that do not exist."""
+    return report()
+
+
+@pytest.fixture(scope="module")
+def filled(report, lay):
+    """A shipped paper plan with one failure, beside own lite and smoke plans."""
+    paper = lay.accuracy([0.980, 0.981, 0.982], "real", 1.0)
+    paper += lay.accuracy([0.960, 0.961, 0.962], "synthetic", 1.0)
+    failed = lay.accuracy([0.9], "real", 0.5)[0][0]
+    paper += [
+        (failed, RuntimeError("out of | memory <b>")),
+        (lay.single("real"), {"test_accuracy": 0.98, "batch_loss": LOSSES, "examples": DIGITS}),
+        (lay.generator(0), {"train_loss": [183.0] * 49 + [90.0], "batch_loss": LOSSES + 90}),
+    ]
+    lite = lay.accuracy([0.97, 0.98], "real", 1.0, epochs=2)
+    smoke = lay.accuracy([0.123456], "real", 1.0, epochs=1)
+    return report(
+        "--figures_dir={folder}/figures",
+        results=[{"results": paper}],
+        runs=[
+            {"results": lite, "label": "lite"},
+            {"results": smoke, "label": "smoke", "route": "stand_in"},
+        ],
+    )
+
+
+def test_empty_store_is_all_not_run(empty):
+    rows = rows_of(empty / "report" / "mnist_cvae" / "cells.csv")
+    assert len(rows) == 2 * 151 and {row["verdict"] for row in rows} == {"not run"}
+    claims = rows_of(empty / "report" / "mnist_cvae" / "claim_tests.csv")
+    assert len(claims) == 2 * 13 and {row["verdict"] for row in claims} == {"not run"}
+    assert "nothing run yet" in (empty / "REPORT.md").read_text()
+    assert not (empty.parent / "figures").exists()
+
+
+@pytest.mark.parametrize("page", ["empty", "filled"])
+def test_html_is_self_contained(page, request):
+    path = request.getfixturevalue(page) / "REPORT.html"
+    text = path.read_text()
+    assert re.search(r"https?:", text) is None
+    assert re.search(r"<(script|link[^>]*stylesheet|iframe)", text) is None
+    assert set(re.findall(r'src="([a-z]+:)', text)) == {"data:"}
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert path.stat().st_size < 3e6
+    assert text.count("<figure") == 10 and "out of | memory <b>" not in text
+
+
+def test_every_local_link_has_a_target(filled):
+    text = (filled / "REPORT.html").read_text()
+    targets = set(re.findall(r'id="([^"]+)"', text))
+    links = set(re.findall(r'href="#([^"]+)"', text))
+    assert links and links <= targets
+
+
+def test_verdicts_come_from_the_side_that_has_them(filled):
+    rows = rows_of(filled / "report" / "mnist_cvae" / "cells.csv")
+    point = {r["side"]: r for r in rows if r["block"] == "fig6" and r["point"] == "p = 1"}
+    assert point["shipped"]["verdict"] == "reproduced" and point["shipped"]["run"] == "paper"
+    assert float(point["shipped"]["mean"]) == pytest.approx(0.981)
+    assert point["yours"]["verdict"] == "indicative" and point["yours"]["run"] == "lite"
+    assert float(point["yours"]["mean"]) == pytest.approx(0.975)
+
+
+def test_failures_and_stand_ins_are_named(filled):
+    text = (filled / "REPORT.md").read_text()
+    assert "out of \\| memory <b>" in text
+    assert "1 of 1 failed: out of \\| memory" in text
+    assert "A drawn stand-in replaced a data set in: mnist_cvae, yours, smoke." in text
+    assert "8 of 9, 1 failed" in text
+    html = (filled / "REPORT.html").read_text()
+    assert "out of | memory &lt;b&gt;" in html
+
+
+def test_other_plans_stay_under_their_label(filled):
+    other = rows_of(filled / "report" / "mnist_cvae" / "other_yours_smoke.csv")
+    assert {row["point"] for row in other} >= {"Figure 6, p = 1"}
+    assert all(row["smoke"] == "0.1235, n = 1" for row in other)
+    shown = rows_of(filled / "report" / "mnist_cvae" / "cells_fig6.csv")
+    assert not any("0.1235" in value for row in shown for value in row.values())
+
+
+def test_markdown_tables_are_whole(filled):
+    lines = (filled / "REPORT.md").read_text().splitlines()
+    tables = [line.replace("\\|", "") for line in lines if line.startswith("|")]
+    assert len(tables) > 200
+    for before, after in zip(lines, lines[1:], strict=False):
+        if before.startswith("|") and after.startswith("|"):
+            count = [line.replace("\\|", "").count("|") for line in (before, after)]
+            assert count[0] == count[1], before
+
+
+def test_figures_are_written_and_only_measured_ones_released(filled):
+    folder = filled / "report" / "mnist_cvae"
+    assert {p.stem for p in folder.glob("fig*.png")} == {f"fig{i}" for i in range(1, 11)}
+    assert {p.stem for p in folder.glob("fig*.svg")} == {f"fig{i}" for i in range(1, 11)}
+    released = {p.stem for p in (filled.parent / "figures" / "mnist_cvae").glob("*.png")}
+    assert released == {"fig1", "fig2", "fig4", "fig6", "fig7"}
+    text = (filled / "REPORT.md").read_text()
+    assert "shipped (paper): replicate 0, data: package" in text
+    for name in re.findall(r"\]\((report/[^)]+)\)", text):
+        assert (filled / name).is_file()
+
+
+def test_report_needs_no_tensorflow_and_help_nothing_heavy():
+    code = (
+        "import sys, replicate.report as r\n"
+        "try: r.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'matplotlib', 'jinja2', 'statsmodels'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "import replicate.report.pages\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--workdir" in done.stdout
+
+
+def test_wrong_arguments_give_one_clear_line(tmp_path, capsys):
+    assert main([f"--configs={tmp_path}", f"--out={tmp_path}"]) == 2
+    assert main(["--study=nothing", f"--out={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 2 and "Received: ['nothing']" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_record_is_named(tmp_path, capsys):
+    store = Store(tmp_path / "runs")
+    store.write_plan(Plan("mnist_cvae", "paper", "paper", {}, ()))
+    path = tmp_path / "runs" / "mnist_cvae" / "records" / "x.1.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    status = main([f"--workdir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"])
+    assert status == 2 and "x.1.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "seconds, text", [(45, "45 s"), (600, "10 min"), (9000, "2.5 h"), (0, "0 s")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [500, 1280])
+def test_no_horizontal_scroll(filled, tmp_path, width):
+    page = (filled / "REPORT.html").read_text()
+    probe = "<script>document.title = document.documentElement.scrollWidth <= innerWidth</script>"
+    path = tmp_path / "probe.html"
+    opened = page.replace("<details", "<details open")
+    path.write_text(opened.replace("</body>", probe + "</body>"))
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
+    shown = subprocess.run(
+        [*command, path.as_uri()], capture_output=True, text=True, timeout=60
+    ).stdout
+    assert re.search("<title>([^<]*)", shown)[1] == "true"
