@@ -41,7 +41,9 @@ def probe(urls: Sequence[str], seconds: float = PROBE_SECONDS) -> None:
         except urllib.error.HTTPError:
             pass  # an answer all the same
         except (OSError, ValueError) as error:
-            failures[url] = str(getattr(error, "reason", error))
+            reason = getattr(error, "reason", error)
+            if not isinstance(reason, TimeoutError):
+                failures[url] = str(reason)
             return
         del failures[url]
 
