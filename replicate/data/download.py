@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ def probe(urls: Sequence[str], seconds: float = PROBE_SECONDS) -> None:
             urllib.request.urlopen(request, timeout=seconds).close()
         except urllib.error.HTTPError:
             pass  # an answer all the same
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if not isinstance(reason, TimeoutError):
                 failures[url] = str(reason)
