@@ -226,7 +226,8 @@ def _loss_of(view: View, entry: Mapping[str, Any], source: Source):
 def _draw_loss(axes, name: str, colour: str, losses: np.ndarray, per_epoch: float) -> None:
     if per_epoch:
         size = max(1, losses.size // BINS)
-        _draw_batches(axes, losses, colour, f"{name}: mean, range of {size} batches")
+        what = f"mean, range of {size} batches" if size > 1 else "every batch"
+        _draw_batches(axes, losses, colour, f"{name}: {what}")
     else:
         epochs = np.arange(losses.size) + 0.5
         axes.plot(epochs, losses, color=colour, lw=1.2, label=f"{name}: mean of each epoch")
@@ -260,7 +261,9 @@ def loss(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     _draw_lines(axes, entry.get("lines", []), source)
     axes.set(xlabel="batch" if batches else "epoch", ylabel=entry.get("ylabel", "loss"))
     if "ylim" in entry:
-        axes.set_ylim(*entry["ylim"])
+        scale = entry.get("scale", 1.0)
+        ends = [float(losses[-1]) * scale * 1.1 for _, _, losses, _ in shown.values()]
+        axes.set_ylim(entry["ylim"][0], max([entry["ylim"][1], *ends]))
     _legend(figure, axes)
     return captions
 

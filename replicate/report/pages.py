@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
+import markupsafe
 
 from replicate.report import tables
 from replicate.report.cells import CellResult, compare
@@ -142,6 +143,21 @@ def _cell_md(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", "<br>")
 
 
+def _figure_links(text: str, module: str, figures: list[Drawn]) -> markupsafe.Markup:
+    """The text with links from `Figures 9 and 10` to the figures that the page holds."""
+    known = {figure.id for figure in figures}
+
+    def link(number: re.Match) -> str:
+        target = f"fig{number[0]}"
+        return f'<a href="#{module}-{target}">{number[0]}</a>' if target in known else number[0]
+
+    def phrase(found: re.Match) -> str:
+        return re.sub(r"\d+", link, found[0])
+
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(re.sub(r"Figures? \d+(?:(?:, | and | to )\d+)*", phrase, escaped))
+
+
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(
@@ -154,6 +170,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "slug": _slug,
         "md": _cell_md,
+        "figure_links": _figure_links,
         "base64": lambda data: base64.b64encode(data).decode(),
     }
     return environment

@@ -77,6 +77,7 @@ def test_every_local_link_has_a_target(filled):
     targets = set(re.findall(r'id="([^"]+)"', text))
     links = set(re.findall(r'href="#([^"]+)"', text))
     assert links and links <= targets
+    assert text.count('<a href="#mnist_cvae-fig10">10</a>') == 2  # C8, C9
 
 
 def test_verdicts_come_from_the_side_that_has_them(filled):
