@@ -1,0 +1,320 @@
+"""Classifier lanes: many small networks train side by side at the machine's speed.
+
+Every lane is a thread that runs a compiled loop of some hundred training steps a call; TensorFlow
+computes without Python's lock, so two lanes keep two cores busy where one small network cannot.
+All lanes share one resident array of images: a mix of real and synthetic images is a set of
+indices, nothing is copied. Set one thread within operations before TensorFlow starts (see
+`recommended_threads`).
+
+A lane's result is the same bit for bit whatever the other lanes do, however many there are, and in
+whichever order jobs come (under the same thread profile). Lanes are not checkpointed: a classifier
+takes seconds to a minute, and one that is killed starts again.
+"""
+
+import concurrent.futures
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from replicate.training.fast_lenet import FastLeNetProgram
+from replicate.training.lane_programs import (
+    EVAL_BATCH,
+    GraphProgram,
+    KerasProgram,
+    Resident,
+    example_losses,
+    form_of,
+    unsupported,
+)
+from replicate.training.optimizers import complete_spec
+
+CHUNK_STEPS = 200
+
+
+def recommended_threads(lanes):
+    """Returns TensorFlow's thread counts for a number of lanes, to be set before it starts."""
+    return {"intra": 1, "inter": lanes}
+
+
+@dataclasses.dataclass(frozen=True)
+class LaneJob:
+    """One classifier to train.
+
+    Attributes:
+        key: Names the job in its result; any hashable value.
+        build: Makes the seeded, untrained network: `(batch, height, width, channels)` to
+            `(batch, classes)`.
+        indices: Epoch (from 0) to that epoch's order of resident images, `(n,)` integers; the
+            order is taken as it is, in batches, the last one smaller if it must be.
+        batch_size: Images in a batch.
+        epochs: Number of epochs.
+        optimizer: See `replicate.training.optimizers`.
+        from_logits: Whether the network ends in logits rather than in a softmax.
+        labels: Labels of all resident images, where this job has others (shuffled ones, say).
+        dropout_seed: Seeds every random layer; None keeps the network's own states.
+        record_batch_loss: Whether the result keeps the loss of every batch.
+        evaluate_each_epoch: Whether the test curves have a point for each epoch.
+        eval_images: Test images, where this job has others than the trainer's.
+        eval_labels: Their labels.
+        keep_weights: Whether the result holds the final weights.
+    """
+
+    key: Any
+    build: Callable[[], Any]
+    indices: Callable[[int], np.ndarray]
+    batch_size: int
+    epochs: int
+    optimizer: dict[str, Any] = dataclasses.field(default_factory=lambda: {"name": "adam"})
+    from_logits: bool = True
+    labels: np.ndarray | None = None
+    dropout_seed: int | None = None
+    record_batch_loss: bool = False
+    evaluate_each_epoch: bool = False
+    eval_images: np.ndarray | None = None
+    eval_labels: np.ndarray | None = None
+    keep_weights: bool = True
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.epochs < 1:
+            raise ValueError(
+                "Expected batch_size and epochs of at least 1. "
+                f"Received: batch_size={self.batch_size}, epochs={self.epochs}"
+            )
+        if (self.eval_images is None) != (self.eval_labels is None):
+            raise ValueError(
+                "Expected eval_images and eval_labels together. Received: only one of them"
+            )
+        complete_spec(self.optimizer)
+
+
+@dataclasses.dataclass
+class LaneResult:
+    """What one job gave.
+
+    Attributes:
+        job: The job.
+        route: "fast", "graph" or "keras": how it was trained.
+        train_loss: Mean loss over the images of each epoch, `(epochs,)`, float64.
+        train_accuracy: Share of hits during each epoch (dropout on), `(epochs,)`, float64.
+        batch_loss: Loss of every batch, float32, or None.
+        test_loss_curve: Test loss after each epoch, empty unless asked for.
+        test_accuracy_curve: Test accuracy after each epoch, empty unless asked for.
+        test_loss: Mean test loss of the final network; NaN without test images.
+        test_accuracy: Fraction right of the final network; NaN without test images.
+        predictions: Class given to each test image, `(n,)` int64, or None.
+        weights: Final weights in the order of `model.get_weights()`, or None.
+        wall_seconds: Time in the lane, neighbours included.
+        error: The exception that ended the job, or None; then nothing else is filled in.
+    """
+
+    job: LaneJob
+    route: str = ""
+    train_loss: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    train_accuracy: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    batch_loss: np.ndarray | None = None
+    test_loss_curve: list[float] = dataclasses.field(default_factory=list)
+    test_accuracy_curve: list[float] = dataclasses.field(default_factory=list)
+    test_loss: float = float("nan")
+    test_accuracy: float = float("nan")
+    predictions: np.ndarray | None = None
+    weights: list[np.ndarray] | None = None
+    wall_seconds: float = 0.0
+    error: BaseException | None = None
+
+
+class LaneTrainer:
+    """Trains jobs in lanes over resident images.
+
+    Args:
+        images: `(n, height, width, channels)`, real and synthetic together, uint8 or float32.
+        labels: `(n,)` integers.
+        eval_images: Test images of the same kind, or None.
+        eval_labels: Their labels.
+        lanes: Networks trained side by side.
+        scale: Factor on pixel values, a number or one a channel. None means 1/255 for uint8
+            images and 1 otherwise.
+        offset: Added after scaling, a number or one a channel.
+        fast: Whether networks with a faster equivalent of their own are trained by it.
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        eval_images=None,
+        eval_labels=None,
+        lanes=2,
+        scale=None,
+        offset=0.0,
+        fast=True,
+    ):
+        if lanes < 1:
+            raise ValueError(f"Expected at least one lane. Received: lanes={lanes}")
+        self.data = Resident(images, labels, scale, offset)
+        self.test = None
+        if eval_images is not None:
+            self.test = Resident(eval_images, eval_labels, scale, offset)
+        self.lanes = lanes
+        self.fast = fast
+        self._programs = {}
+        self._programs_lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def run(self, jobs: Iterable[LaneJob]) -> Iterator[LaneResult]:
+        """Trains all jobs and yields each result as its lane ends.
+
+        A job that fails yields a result with its `error`; the others go on. Networks are built in
+        the calling thread, one ahead of the lanes. Closing the iterator stops the lanes.
+        """
+        self._stopped.clear()
+        pool = concurrent.futures.ThreadPoolExecutor(self.lanes, thread_name_prefix="lane")
+        pending = set()
+        try:
+            for job in jobs:
+                pending.add(pool.submit(self._guarded, job, *_build(job)))
+                if len(pending) > self.lanes:
+                    done, pending = concurrent.futures.wait(
+                        pending, return_when=concurrent.futures.FIRST_COMPLETED
+                    )
+                    yield from (future.result() for future in done)
+            for future in concurrent.futures.as_completed(pending):
+                yield future.result()
+        finally:
+            self._stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _guarded(self, job, model, error):
+        """Runs a job; any exception becomes its result."""
+        try:
+            if error is not None:
+                raise error
+            return self._train(job, model)
+        except Exception as exception:
+            return LaneResult(job, error=exception)
+
+    def _train(self, job, model):
+        """Trains one network from its first to its last epoch."""
+        start = time.perf_counter()
+        if job.dropout_seed is not None:
+            _seed_random_layers(model, job.dropout_seed)
+        program = self._program(job, model)
+        state = program.start(model)
+        labels = self._labels(job)
+        test = self._test(job)
+        result = LaneResult(job, program.route)
+        batch_losses, train = [], []
+        for epoch in range(job.epochs):
+            losses, hits, sizes = self._epoch(program, state, job, epoch, labels)
+            batch_losses.append(losses)
+            train.append((np.average(losses, weights=sizes), hits.sum() / sizes.sum()))
+            if job.evaluate_each_epoch and test is not None:
+                loss, accuracy, _ = _evaluate(program, state, test, job.from_logits)
+                result.test_loss_curve.append(loss)
+                result.test_accuracy_curve.append(accuracy)
+        result.train_loss, result.train_accuracy = np.array(train).T
+        if job.record_batch_loss:
+            result.batch_loss = np.concatenate(batch_losses)
+        if test is not None:
+            result.test_loss, result.test_accuracy, result.predictions = _evaluate(
+                program, state, test, job.from_logits
+            )
+        if job.keep_weights:
+            result.weights = program.weights(state)
+        result.wall_seconds = time.perf_counter() - start
+        return result
+
+    def _epoch(self, program, state, job, epoch, labels):
+        """Trains one epoch; returns loss, hits and size of each batch."""
+        order = self._order(job, epoch)
+        whole = len(order) // job.batch_size
+        batches = order[: whole * job.batch_size].reshape(whole, job.batch_size)
+        chunks = [batches[i : i + CHUNK_STEPS] for i in range(0, whole, CHUNK_STEPS)]
+        if len(order) % job.batch_size:
+            chunks.append(order[None, whole * job.batch_size :])
+        losses, hits = [], []
+        for chunk in chunks:
+            if self._stopped.is_set():
+                raise InterruptedError(f"Lanes were stopped. Received: job {job.key!r} unfinished")
+            chunk_losses, chunk_hits = program.train(state, chunk, labels)
+            losses.append(chunk_losses)
+            hits.append(chunk_hits)
+        sizes = np.concatenate([np.full(len(chunk), chunk.shape[1]) for chunk in chunks])
+        return np.concatenate(losses), np.concatenate(hits), sizes
+
+    def _order(self, job, epoch):
+        """Returns one epoch's indices, checked: on a GPU a wrong one would read zeros."""
+        order = np.asarray(job.indices(epoch))
+        count = len(self.data.labels)
+        if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= count:
+            raise ValueError(
+                f"Expected a non-empty vector of indices in [0, {count}) for job {job.key!r}. "
+                f"Received: indices({epoch})={order!r}"
+            )
+        return order.astype(np.int32)
+
+    def _labels(self, job):
+        """Returns the job's labels of all resident images."""
+        if job.labels is None:
+            return self.data.labels
+        if len(job.labels) != len(self.data.labels):
+            raise ValueError(
+                f"Expected one label for each of {len(self.data.labels)} resident images. "
+                f"Received: {len(job.labels)} labels for job {job.key!r}"
+            )
+        return tf.constant(np.asarray(job.labels), tf.int32)
+
+    def _test(self, job):
+        """Returns the job's test set, or None."""
+        if job.eval_images is None:
+            return self.test
+        return Resident(job.eval_images, job.eval_labels)
+
+    def _program(self, job, model):
+        """Returns the compiled program of the job's form, made at its first use."""
+        if unsupported(model):
+            return KerasProgram(model, job, self.data)
+        spec = complete_spec(job.optimizer)
+        form = form_of(model), tuple(spec.items()), job.from_logits, job.batch_size
+        with self._programs_lock:
+            if form not in self._programs:
+                # Fast path: networks with a hand-made equivalent; any other by gradient tape.
+                kind = GraphProgram
+                if self.fast and FastLeNetProgram.suits(model, job, self.data):
+                    kind = FastLeNetProgram
+                self._programs[form] = kind(model, job, self.data)
+            return self._programs[form]
+
+
+def _build(job):
+    """Returns the job's network and no error, or no network and the error."""
+    try:
+        return job.build(), None
+    except Exception as exception:
+        return None, exception
+
+
+def _seed_random_layers(model, seed):
+    """Starts every random layer's stream of masks at a state given by the seed and its place."""
+    for i, layer in enumerate(model._flatten_layers()):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            word = np.random.SeedSequence((seed, i)).generate_state(1)[0] >> 1
+            generator.state.assign([word, 0])
+
+
+def _evaluate(program, state, test, from_logits):
+    """Returns mean loss, fraction right and the class given to each test image."""
+    loss, guesses = 0.0, []
+    for first in range(0, len(test.labels), EVAL_BATCH):
+        labels = test.labels[first : first + EVAL_BATCH]
+        outputs = program.outputs(state, test.images[first : first + EVAL_BATCH])
+        loss += float(tf.reduce_sum(example_losses(labels, outputs, from_logits)))
+        guesses.append(np.argmax(outputs, axis=-1))
+    guesses = np.concatenate(guesses)
+    hits = np.count_nonzero(guesses == test.labels.numpy())
+    return loss / len(guesses), hits / len(guesses), guesses
