@@ -1,0 +1,289 @@
+"""What a figure can be: a sweep over a setting, a loss curve, a grid of images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replicate.evaluation.statistics import mean_interval
+from replicate.report.artifacts import NotAvailable, first_record, locate
+from replicate.report.config import Selector, StudyConfig
+from replicate.report.views import View
+
+COLOURS = {"shipped": "#2f6db3", "yours": "#c2571a"}
+DASHES = {"shipped": "-", "yours": "-."}
+REPORTED = "#333333"
+LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
+BINS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a figure's numbers come from."""
+
+    config: StudyConfig
+    sides: Mapping[str, View | None]
+    shipped: Path
+
+    def views(self) -> list[tuple[str, View]]:
+        """The sides that hold anything."""
+        return [(side, view) for side, view in self.sides.items() if view and view.done]
+
+
+def _named(side: str, view: View) -> str:
+    return f"{side} ({view.label})"
+
+
+def _routes(routes) -> str:
+    return "data: " + ", ".join(sorted(routes)) if routes else "data route not recorded"
+
+
+def _selector(source: Mapping[str, Any]) -> Selector:
+    return Selector(source["stage"], source.get("settings", {}))
+
+
+def _empty(axes, reason: str) -> None:
+    axes.text(
+        0.5, 0.5, f"not available\n{reason}", ha="center", va="center", transform=axes.transAxes,
+        color="#777777", wrap=True,
+    )  # fmt: skip
+
+
+def _legend(figure, axes) -> None:
+    """One legend below the axes, a label once."""
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2, fontsize=8)
+
+
+# ------------------------------------------------------------------ sweeps
+def _sweep_points(view: View, series) -> list[tuple[float, list[float], list[str], int]]:
+    points = []
+    for x in view.points(series.selector, series.x):
+        sample = view.sample(series.selector.at(**{series.x: x}))
+        if sample.n:
+            groups = [sample.groups[r] for r in sample.values]
+            points.append((x, list(sample.values.values()), groups, sample.planned, sample.routes))
+    return points
+
+
+def _draw_reported(axes, config: StudyConfig, block: str, x: str) -> None:
+    cells = [cell for cell in config.cells if cell.block == block]
+    axes.errorbar(
+        [cell.selector.settings[x] for cell in cells],
+        [cell.reported for cell in cells],
+        [cell.sd or 0.0 for cell in cells],
+        fmt="o", mfc="white", mec=REPORTED, ecolor="#b5b5b5", ms=5, lw=0, elinewidth=1, zorder=2,
+        label="reported: mean and SD",
+    )  # fmt: skip
+
+
+def _draw_sweep(axes, side: str, view: View, points, shift: float) -> str:
+    colour = COLOURS[side]
+    x = np.array([point[0] for point in points]) + shift
+    intervals = [mean_interval(values, groups) for _, values, groups, *_ in points]
+    means = np.array([interval.mean for interval in intervals])
+    spread = [np.std(values, ddof=1) if len(values) > 1 else 0.0 for _, values, *_ in points]
+    counts = [len(values) for _, values, *_ in points]
+    runs = f"n = {min(counts)}" + (f" to {max(counts)}" if min(counts) < max(counts) else "")
+    axes.errorbar(
+        x, means, spread, fmt="o-", color=colour, ms=4, lw=1.2, elinewidth=1, capsize=2, zorder=4,
+        label=f"{_named(side, view)}: mean and SD, {runs}",
+    )  # fmt: skip
+    low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
+    known = np.isfinite(low)
+    if known.any():
+        axes.vlines(
+            x[known], low[known], high[known], color=colour, alpha=0.25, lw=6, zorder=3,
+            label="95 % interval of the mean",
+        )  # fmt: skip
+    routes = frozenset().union(*(point[4] for point in points))
+    return f"{_named(side, view)}: {runs} networks a point, {_routes(routes)}"
+
+
+def _draw_lines(axes, lines, source: Source) -> None:
+    for line in lines:
+        colour = LINES.get(line["colour"], line["colour"])
+        value = line.get("value", line.get("reported"))
+        name = line["label"] + (" (reported)" if "reported" in line else "")
+        axes.axhline(value, color=colour, lw=1, ls="--", zorder=1, label=name)
+        if "series" not in line:
+            continue
+        series = source.config.series[line["series"]]
+        for side, view in source.views():
+            sample = view.sample(series.selector.at(**{series.x: line[series.x]}))
+            if sample.n:
+                mean = sum(sample.values.values()) / sample.n
+                label = f"{line['label']} ({_named(side, view)}, n = {sample.n})"
+                axes.axhline(mean, color=colour, lw=1.2, ls=DASHES[side], zorder=1, label=label)
+
+
+def _same_numbers(a, b) -> bool:
+    return [(p[0], sorted(p[1])) for p in a] == [(p[0], sorted(p[1])) for p in b]
+
+
+def sweep(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Mean accuracy over one setting, with the author's points; returns captions."""
+    axes = figure.subplots()
+    series = source.config.series[entry["series"]]
+    _draw_reported(axes, source.config, entry["reported"], series.x)
+    _draw_lines(axes, entry.get("lines", []), source)
+    captions, drawn = [], []
+    for side, view in source.views():
+        points = _sweep_points(view, series)
+        if points and not any(_same_numbers(points, other) for other in drawn):
+            captions.append(_draw_sweep(axes, side, view, points, 0.004 * len(drawn)))
+            drawn.append(points)
+    axes.set(xlabel=entry.get("xlabel", series.x), ylabel=entry.get("ylabel", ""))
+    _legend(figure, axes)
+    return captions
+
+
+# ------------------------------------------------------------------ loss curves
+def _load(view: View, entry: Mapping[str, Any], source: Source):
+    record = first_record(view, _selector(entry["source"]))
+    path = locate(view, record, entry["source"]["artifact"], source.shipped)
+    return record, np.load(path, allow_pickle=False)
+
+
+def _draw_batches(axes, losses: np.ndarray, colour: str, label: str) -> None:
+    """Mean of each bin of batches as a line, its range as a band."""
+    bins = np.array_split(np.asarray(losses, dtype=float), min(BINS, losses.size))
+    ends = np.cumsum([part.size for part in bins])
+    x = ends - np.array([part.size for part in bins]) / 2
+    low, high = [part.min() for part in bins], [part.max() for part in bins]
+    axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    axes.plot(x, [part.mean() for part in bins], color=colour, lw=1, label=label)
+
+
+def _draw_epoch_means(axes, config: StudyConfig, block: str, per_epoch: float) -> None:
+    cells = [cell for cell in config.cells if cell.block == block]
+    axes.plot(
+        [(cell.selector.epoch - 0.5) * per_epoch for cell in cells],
+        [cell.reported for cell in cells],
+        "o", mfc="white", mec=REPORTED, ms=4, label="reported: mean of each epoch", zorder=4,
+    )  # fmt: skip
+
+
+def _loss_of(view: View, entry: Mapping[str, Any], source: Source):
+    """`(record, losses, batches an epoch)`; by epoch, with 0 batches, where the file is missing."""
+    curve_name = entry["source"].get("curve", "")
+    record = first_record(view, _selector(entry["source"]))
+    curve = record.curves.get(curve_name, [])
+    try:
+        _, losses = _load(view, entry, source)
+    except NotAvailable:
+        if not curve:
+            raise
+        return record, np.asarray(curve), 0.0
+    epochs = len(curve) or record.trial.settings.get("epochs", 1)
+    return record, np.ravel(losses), losses.size / epochs
+
+
+def _draw_loss(axes, name: str, colour: str, losses: np.ndarray, per_epoch: float) -> None:
+    if per_epoch:
+        size = max(1, losses.size // BINS)
+        what = f"mean, range of {size} batches" if size > 1 else "every batch"
+        _draw_batches(axes, losses, colour, f"{name}: {what}")
+    else:
+        epochs = np.arange(losses.size) + 0.5
+        axes.plot(epochs, losses, color=colour, lw=1.2, label=f"{name}: mean of each epoch")
+
+
+def loss(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Loss by batch of one network, with the author's epoch means; returns captions."""
+    axes = figure.subplots()
+    reasons, shown = [], {}
+    for side, view in source.views():
+        try:
+            record, losses, per_epoch = _loss_of(view, entry, source)
+        except NotAvailable as reason:
+            reasons.append(f"{side}: {reason}")
+            continue
+        if not any(np.array_equal(losses, other[2]) for other in shown.values()):
+            shown[side] = (view, record, losses, per_epoch)
+    batches = max([per_epoch for *_, per_epoch in shown.values()], default=0.0)
+    captions = []
+    for side, (view, record, losses, per_epoch) in shown.items():
+        if bool(per_epoch) != bool(batches):
+            continue  # by epoch beside by batch: one axis cannot show both
+        name = _named(side, view)
+        _draw_loss(axes, name, COLOURS[side], losses * entry.get("scale", 1.0), per_epoch)
+        routes = _routes(view.routes_of(record.key))
+        captions.append(f"{name}: replicate {record.trial.replicate}, {routes}")
+    if "reported" in entry:
+        _draw_epoch_means(axes, source.config, entry["reported"], batches or 1.0)
+    elif not shown:
+        _empty(axes, "; ".join(reasons) or "not run")
+    _draw_lines(axes, entry.get("lines", []), source)
+    axes.set(xlabel="batch" if batches else "epoch", ylabel=entry.get("ylabel", "loss"))
+    if "ylim" in entry:
+        scale = entry.get("scale", 1.0)
+        ends = [float(losses[-1]) * scale * 1.1 for _, _, losses, _ in shown.values()]
+        axes.set_ylim(entry["ylim"][0], max([entry["ylim"][1], *ends]))
+    _legend(figure, axes)
+    return captions
+
+
+# ------------------------------------------------------------------ images
+def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Up to 40 images and labels (-1: none); of many, the same number of each label in columns."""
+    plain = isinstance(bundle, np.ndarray)
+    pixels = bundle if plain else bundle["images"]
+    labels = np.full(len(pixels), -1) if plain or "labels" not in bundle else bundle["labels"]
+    if len(pixels) > columns:
+        seen: dict[int, int] = {}
+        turns = []
+        for label in labels.tolist():
+            turns.append(seen.get(label, 0))
+            seen[label] = turns[-1] + 1
+        order = np.lexsort((labels, turns))
+        pixels, labels = pixels[order], labels[order]
+    return pixels[: columns * rows], labels[: columns * rows]
+
+
+def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """One picture of all images, each below its label; one axes, since many are slow."""
+    columns = min(10, len(pixels))
+    rows = -(-len(pixels) // columns)
+    height, width, depth = pixels.shape[1:]
+    high, wide, gap = round(1.4 * height), round(1.1 * width), round(0.35 * height)
+    canvas = np.zeros((rows * high, columns * wide, depth), dtype=pixels.dtype)
+    axes = figure.subplots()
+    if depth > 1:
+        canvas[:] = 255
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        top, left = index // columns * high + gap, index % columns * wide
+        canvas[top : top + height, left : left + width] = image
+        if label >= 0:
+            place = dict(ha="center", va="bottom", fontsize=9)
+            axes.text(left + width / 2, top - 1, str(label), **place)
+    axes.imshow(canvas.squeeze(), cmap="gray_r" if depth == 1 else None)
+    axes.axis("off")
+    figure.set_size_inches(7.2, 7.2 * canvas.shape[0] / canvas.shape[1] + 0.1)
+
+
+def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """A grid of images with their labels, of the first side that has them; returns captions."""
+    reasons = []
+    for side, view in reversed(source.views()):
+        try:
+            record, bundle = _load(view, entry, source)
+        except NotAvailable as reason:
+            reasons.append(f"{side}: {reason}")
+            continue
+        _draw_grid(figure, *_grid(bundle))
+        routes = _routes(view.routes_of(record.key))
+        return [f"{_named(side, view)}: replicate {record.trial.replicate}, {routes}"]
+    axes = figure.subplots()
+    axes.axis("off")
+    figure.set_size_inches(7.2, 1.6)
+    _empty(axes, "; ".join(reasons) or "not run")
+    return []
+
+
+KINDS = {"sweep": sweep, "loss": loss, "images": images}
