@@ -300,7 +300,7 @@ def describe_set(trial, context, images, labels):
     from replicate.training.checkpoints import load_weights
 
     judge = build_lenet()
-    load_weights(context.input_path(trial, "judge", "weights"), {"lenet": judge})
+    load_weights(context.input_path(trial, "judge", "weights"), {"classifier": judge})
     predicted = np.argmax(judge.predict(images, batch_size=1000, verbose=0), axis=1)
     folder = context.artifact_dir(trial)
     paths = {"set": folder / "set.safetensors", "preview": folder / "preview.npz"}
@@ -350,15 +350,31 @@ def run_classifiers(trials, context):
         s = trial.settings
         rows = training_rows(trial, labels[:n_real], len(labels) - n_real)
         return ClassifierJob(
-            trial,
             build=lambda: lenet(trial),
             rows=rows,
             labels=shuffled(trial, labels) if s["arm"] == "label_shuffled" else None,
             order=lambda epoch: streams(trial, "classifier/order", epoch),
             optimizer={"name": "adam", "learning_rate": s["learning_rate"], "epsilon": 1e-8},
+            keep=trial.stage == "single",
         )
 
-    yield from run_classifier_trials(trials, context, data, job)
+    for trial, outcome in run_classifier_trials(trials, context, data, job):
+        if (trial.stage, trial.settings["arm"]) == ("single", "real"):
+            outcome.artifacts["examples"] = save_examples(trial, context, data)
+        yield trial, outcome
+
+
+def save_examples(trial, context, data):
+    """Four real digits, labelled as those of Fig. 1."""
+    import numpy as np
+
+    from replicate.runs.files import write_atomic
+
+    rows = [int(np.argmax(data.train.labels == digit)) for digit in EXAMPLE_DIGITS]
+    arrays = {"images": data.train.images[rows], "labels": data.train.labels[rows]}
+    path = context.artifact_dir(trial) / "examples.npz"
+    write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+    return path
 
 
 def lenet(trial):

@@ -141,7 +141,8 @@ def save_weights(path: Path, layers: Mapping[str, Any], card: Mapping[str, str])
         if not np.isfinite(half).all():
             raise ValueError(f"Expected weights within float16's range. Received: {name}")
         tensors[name] = half
-    write_atomic(path, lambda temporary: save_file(tensors, temporary, dict(card)))
+    metadata = {"card": json.dumps(dict(card), sort_keys=True)}  # one entry: their order is random
+    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
 def load_weights(path: Path, layers: Mapping[str, Any]) -> dict[str, str]:
@@ -152,7 +153,7 @@ def load_weights(path: Path, layers: Mapping[str, Any]) -> dict[str, str]:
     """
     with safe_open(path, "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
-        card = file.metadata() or {}
+        card = json.loads((file.metadata() or {}).get("card", "{}"))
     variables = _weights(layers)
     _check_shapes(path, variables, tensors)
     for name, variable in variables.items():

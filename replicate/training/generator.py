@@ -15,9 +15,7 @@ import tensorflow as tf
 from replicate.runs.files import write_array
 from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import Checkpoints, save_weights
-
-CHUNK = 200  # steps a graph call: long enough to hide its cost, short enough to report progress
-
+from replicate.training.loop import resident_steps, run_epoch
 
 def train_generator(
     model: keras.Model,
@@ -50,7 +48,9 @@ def train_generator(
     """
     model.optimizer.build(model.trainable_variables)
     start, histories = checkpoints.restore()
-    batches = _resident_batches(model, images, labels)
+    run = resident_steps(
+        lambda *batch: model.train_step(batch), tf.constant(images), tf.constant(labels)
+    )
     for epoch in range(start, epochs):
         rows = order(epoch).astype(np.int64)
 
@@ -58,7 +58,7 @@ def train_generator(
             text = " ".join(f"{k} {v[-1]:.4g}" for k, v in values.items())
             progress((epoch + done) / epochs, f"epoch {epoch + 1}/{epochs} {text}")
 
-        values = _run_epoch(batches, rows, batch_size, tell)
+        values = run_epoch(run, rows, batch_size, tell)
         for name, array in values.items():
             if not np.isfinite(array).all():
                 raise FloatingPointError(
@@ -68,44 +68,6 @@ def train_generator(
             histories[name] = np.concatenate([before, array])
         checkpoints.save(epoch + 1, histories)
     return histories
-
-
-def _resident_batches(model, images, labels):
-    """A graph that trains on `(steps, batch)` rows of the resident arrays."""
-    images, labels = tf.constant(images), tf.constant(labels)
-
-    @tf.function(reduce_retracing=True)
-    def run(rows):
-        first = model.train_step((tf.gather(images, rows[0]), tf.gather(labels, rows[0])))
-        losses = {
-            name: tf.TensorArray(tf.float32, tf.shape(rows)[0]).write(0, value)
-            for name, value in first.items()
-        }
-        for step in tf.range(1, tf.shape(rows)[0]):
-            batch = tf.gather(images, rows[step]), tf.gather(labels, rows[step])
-            result = model.train_step(batch)
-            losses = {name: losses[name].write(step, result[name]) for name in losses}
-        return {name: array.stack() for name, array in losses.items()}
-
-    return run
-
-
-def _run_epoch(batches, rows, batch_size, tell):
-    """One epoch in chunks; returns name -> value of each step."""
-    whole = len(rows) // batch_size * batch_size
-    chunks = list(_chunks(rows[:whole].reshape(-1, batch_size)))
-    if whole < len(rows):
-        chunks.append(rows[None, whole:])
-    parts = []
-    for index, chunk in enumerate(chunks):
-        parts.append({name: value.numpy() for name, value in batches(tf.constant(chunk)).items()})
-        tell((index + 1) / len(chunks), parts[-1])
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _chunks(steps):
-    for start in range(0, len(steps), CHUNK):
-        yield steps[start : start + CHUNK]
 
 
 def epoch_means(history: np.ndarray, epochs: int) -> list[float]:
