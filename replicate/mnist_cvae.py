@@ -354,7 +354,7 @@ def run_classifiers(trials, context):
             rows=rows,
             labels=shuffled(trial, labels) if s["arm"] == "label_shuffled" else None,
             order=lambda epoch: streams(trial, "classifier/order", epoch),
-            optimizer={"name": "adam", "learning_rate": s["learning_rate"], "epsilon": 1e-8},
+            optimizer={"name": "adam_torch", "learning_rate": s["learning_rate"]},
             keep=trial.stage == "single",
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 from replicate.runs.files import write_array
 from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import save_weights
-from replicate.training.side_by_side import SideBySide
+from replicate.training.lanes import LaneJob, LaneTrainer
 
 
 @dataclasses.dataclass
@@ -23,7 +23,7 @@ class ClassifierJob:
         build: makes the untrained, seeded network.
         rows: int64 `(n,)`, its training images among the real ones followed by the synthetic ones.
         order: epoch -> random generator that permutes the rows of that epoch.
-        optimizer: name and arguments: `{"name": "adam", "learning_rate": 0.001, "epsilon": 1e-8}`.
+        optimizer: name and arguments: see `replicate.training.optimizers`.
         labels: labels of all resident images where they are not the data's own.
         keep: whether weights and the loss of every batch become artifacts.
     """
@@ -61,9 +61,14 @@ def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Out
         if synthetic:
             images, labels = _with_synthetic(images, labels, members[0], context)
         test = data.test.images[:n_test].astype(np.float32) / 255, data.test.labels[:n_test]
-        trainer = SideBySide(images, labels, *test, lanes=context.threads["inter"])
-        jobs = {trial: job(trial, labels, n_train) for trial in members}
-        yield from _run(trainer, jobs, context, data_provenance(data))
+        trainer = LaneTrainer(images, labels, *test, lanes=context.threads["inter"])
+        jobs = (_lane_job(trial, job(trial, labels, n_train), context) for trial in members)
+        for result in trainer.run(jobs):
+            trial, spec = result.job.key
+            if result.error is not None:
+                result.error.trial_key = trial.key
+                raise result.error
+            yield trial, _outcome(trial, spec, result, context, data_provenance(data))
 
 
 def _with_synthetic(images, labels, trial, context):
@@ -75,24 +80,41 @@ def _with_synthetic(images, labels, trial, context):
     return np.concatenate([images, added]), np.concatenate([labels, drawn.labels])
 
 
-def _run(trainer, jobs, context, provenance):
-    for trial, result in trainer.run(jobs, context.progress):
-        test_loss, test_accuracy = result.test
-        curves = {name: list(map(float, values)) for name, values in result.epoch_means().items()}
-        metrics = {name: values[-1] for name, values in curves.items()}
-        metrics |= {"test_accuracy": test_accuracy, "test_loss": test_loss}
-        artifacts = _artifacts(trial, jobs[trial], result, context)
-        yield trial, Outcome(metrics, curves, artifacts, provenance, result.wall_seconds)
+def _lane_job(trial, spec, context):
+    settings = trial.settings
+
+    def indices(epoch):
+        context.progress(trial, epoch / settings["epochs"])
+        return spec.rows[spec.order(epoch).permutation(len(spec.rows))]
+
+    return LaneJob(
+        key=(trial, spec),
+        build=spec.build,
+        indices=indices,
+        batch_size=settings["batch_size"],
+        epochs=settings["epochs"],
+        optimizer=spec.optimizer,
+        labels=spec.labels,
+        record_batch_loss=spec.keep,
+        keep_weights=spec.keep,
+    )
 
 
-def _artifacts(trial, job, result, context):
-    if not job.keep:
-        return {}
+def _outcome(trial, spec, result, context, provenance):
+    curves = {"train_loss": result.train_loss, "train_accuracy": result.train_accuracy}
+    curves = {name: [float(value) for value in values] for name, values in curves.items()}
+    metrics = {name: values[-1] for name, values in curves.items()}
+    metrics |= {"test_accuracy": result.test_accuracy, "test_loss": result.test_loss}
+    artifacts = _artifacts(trial, spec, result, context) if spec.keep else {}
+    return Outcome(metrics, curves, artifacts, provenance, result.wall_seconds)
+
+
+def _artifacts(trial, spec, result, context):
     folder = context.artifact_dir(trial)
     paths = {"weights": folder / "weights.safetensors", "batch_loss": folder / "batch_loss.npy"}
-    network = job.build()
+    network = spec.build()
     network.set_weights(result.weights)
     card = {"trial": trial.describe(), "key": trial.key}
     save_weights(paths["weights"], {"classifier": network}, card)
-    write_array(paths["batch_loss"], np.concatenate([e["train_loss"] for e in result.epochs]))
+    write_array(paths["batch_loss"], result.batch_loss)
     return paths

@@ -22,17 +22,20 @@ def resident_steps(step: Callable, images, labels) -> Callable:
         `rows -> {name: float32 (steps,)}`.
     """
 
+    names: list[str] = []
+
     @tf.function(reduce_retracing=True)
-    def run(rows):
-        first = step(tf.gather(images, rows[0]), tf.gather(labels, rows[0]))
-        values = {
-            name: tf.TensorArray(tf.float32, tf.shape(rows)[0]).write(0, value)
-            for name, value in first.items()
-        }
-        for index in tf.range(1, tf.shape(rows)[0]):
+    def steps(rows):
+        values = tf.TensorArray(tf.float32, tf.shape(rows)[0])
+        for index in tf.range(tf.shape(rows)[0]):
             result = step(tf.gather(images, rows[index]), tf.gather(labels, rows[index]))
-            values = {name: values[name].write(index, result[name]) for name in values}
-        return {name: array.stack() for name, array in values.items()}
+            names[:] = result
+            values = values.write(index, tf.stack(list(result.values())))
+        return values.stack()
+
+    def run(rows):
+        values = steps(rows).numpy()  # [steps, names]
+        return {name: values[:, column] for column, name in enumerate(names)}
 
     return run
 
@@ -54,7 +57,7 @@ def run_epoch(
     chunks = list(_chunks(rows, batch_size))
     parts = []
     for index, chunk in enumerate(chunks):
-        values = {name: value.numpy() for name, value in run(tf.constant(chunk)).items()}
+        values = run(tf.constant(chunk))
         parts.append(values)
         tell((index + 1) / len(chunks), values)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
