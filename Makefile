@@ -60,6 +60,7 @@ bench: $(VENV)/.installed-dev
 
 publish: $(VENV)/.installed
 	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)
+	$(RUN) replicate.report --workdir=$(WORKDIR) --figures_dir=figures
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache report REPORT.html REPORT.md

@@ -1,0 +1,64 @@
+"""Every command in the README runs; long ones are asked for their plan only."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.strip().splitlines()]
+
+
+def runnable(command: str, workdir: Path) -> list[str]:
+    """The command in this interpreter; training and network access replaced by a dry run."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        return [*words, "--dry-run"]
+    words[0] = sys.executable
+    if words[1:3] == ["-m", "replicate.mnist_cvae"] and "--help" not in words:
+        words += ["--plan", f"--workdir={workdir}"]
+    if "fetch" in words:
+        words[words.index("fetch") + 1] = "mnist"  # inside the package
+    return words
+
+
+def test_the_readme_has_commands():
+    assert "make quickstart" in COMMANDS and "make test" in COMMANDS
+    assert len(COMMANDS) > 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, tmp_path):
+    done = subprocess.run(
+        runnable(command, tmp_path),
+        cwd=ROOT,
+        env={**os.environ, "REPLICATE_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["replicate"], ["replicate.mnist_cvae", "--help"]])
+def test_the_overview_and_help_do_without_tensorflow(arguments):
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert target.startswith("http") or (ROOT / target).exists(), target
