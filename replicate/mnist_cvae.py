@@ -5,17 +5,17 @@
     python -m replicate.mnist_cvae --plan              print what would run, and for how long
 
 Method (Sec. II and the author's code). A conditional beta-VAE learns all 60,000 training digits for
-50 epochs; 6,000 digits a class are drawn from it once. LeNets with sigmoids train for five epochs on
-a share p of the real set (Fig. 6), of the synthetic set (Fig. 7), of both at a fixed total (Fig. 8),
-or on the whole real set plus a share p of the synthetic one (Fig. 9) or of itself (Fig. 10), and are
-tested on the 10,000 real test digits; ten networks a point. Replicate r uses generator
-r mod `--generators`.
+50 epochs; 6,000 digits a class are drawn from it once. LeNets with sigmoids train for five epochs
+on a share p of the real set (Fig. 6), of the synthetic set (Fig. 7), of both at a fixed total (Fig.
+8), or on the whole real set plus a share p of the synthetic one (Fig. 9) or of itself (Fig. 10),
+and are tested on the 10,000 real test digits; ten networks a point. Replicate r uses generator r
+mod `--generators`.
 
 Controls that the report lacks: real only with as many steps as the doubled set (`step_matched`),
 synthetic digits with permuted labels (`label_shuffled`), agreement of a real-trained classifier
-with the requested labels. Extensions, not part of preset paper: other betas (`beta`), Keras' initial
-weights (`init_keras`), one generator a digit (`per_digit`), generators that see only the share of
-the real set that the classifier sees (`fraction`).
+with the requested labels. Extensions, not part of preset paper: other betas (`beta`), Keras'
+initial weights (`init_keras`), one generator a digit (`per_digit`), generators that see only the
+share of the real set that the classifier sees (`fraction`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import sys
 
 from absl import flags
 
-from replicate.runs.flags import define_choices, define_positive, define_shared
+from replicate.runs.flags import define_choices, define_positive, define_shared, define_shares
 from replicate.runs.seeds import stream, stream_seed
-from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+from replicate.runs.study import Outcome, Stage, Study, unique
 
 NAME = "mnist_cvae"
 ARMS = ("real", "synthetic", "mix", "add_synthetic", "add_real", "step_matched", "label_shuffled")
@@ -60,20 +60,19 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     define_choices(values, "arms", ARMS, ARMS, "training sets to compare")
     define_choices(values, "extensions", EXTENSIONS, (), "further arms")
-    flags.DEFINE_list("points", list(map(str, POINTS)), "shares p in (0, 1]", flag_values=values)
-    flags.register_validator(
-        "points",
-        lambda texts: all(0 < float(text) <= 1 for text in texts),
-        message="expected shares in (0, 1]",
-        flag_values=values,
-    )
+    define_shares(values, "points", POINTS, "shares p of the sweeps")
 
 
 # ------------------------------------------------------------------- which trials there are
 
 
 def declare(values: flags.FlagValues) -> list:
-    """The trials that the flags ask for: protocol first, replicate by replicate, then extensions."""
+    """The trials that the flags ask for: protocol first, replicate by replicate, then extensions.
+
+    Raises:
+        ValueError: if more images are asked for than there are.
+    """
+    check_sizes(values)
     trials = []
     for replicate in range(values.replicates):
         trials += replicate_trials(values, replicate, points=[float(p) for p in values.points])
@@ -81,6 +80,18 @@ def declare(values: flags.FlagValues) -> list:
         for replicate in range(values.replicates):
             trials += EXTENSION_TRIALS[extension](values, replicate)
     return unique(trials)
+
+
+def check_sizes(values):
+    """Refuse what the data or the synthetic set cannot give."""
+    for name, most in (("n_train", 60000), ("n_test", 10000)):
+        if values[name].value > most:
+            raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
+    if 10 * values.per_class < values.n_train:
+        raise ValueError(
+            f"Expected at least as many synthetic images as --n_train={values.n_train}, which the "
+            f"mixtures replace. Received: --per_class={values.per_class} for ten digits"
+        )
 
 
 def replicate_trials(values, replicate, points, arms=None, scope="all", **changed):

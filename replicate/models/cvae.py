@@ -19,7 +19,7 @@ DECODER_SIZES = (2, 4, 7, 14, 28)  # pixels a side after each transposed convolu
 
 
 def build_encoder() -> keras.Model:
-    """Five strided convolutions: images `(batch, 28, 28, 1)` in [0, 1] -> features `(batch, 512)`."""
+    """Five strided convolutions: images `(batch, 28, 28, 1)` -> features `(batch, 512)`."""
     inputs = keras.Input((28, 28, 1))
     x = inputs
     for filters in ENCODER_FILTERS:
@@ -101,9 +101,7 @@ class BetaCVAE(keras.Model):
 
     def encode(self, images, labels):
         """Mean and log variance, each `(batch, latent_dim)`, of images `(batch, 28, 28, 1)`."""
-        features = keras.ops.concatenate(
-            [self.encoder(images), self.embedding(labels)], axis=-1
-        )
+        features = keras.ops.concatenate([self.encoder(images), self.embedding(labels)], axis=-1)
         return self.mean_head(features), self.log_variance_head(features)
 
     def decode_logits(self, z, labels):

@@ -48,7 +48,8 @@ class Context:
             records = self._latest[trial.study] = self.store.latest(trial.study)
         if key not in records or not records[key].done:
             raise FileNotFoundError(
-                f"Expected a finished {role!r} for {trial.describe()}. Received: no record {key[:8]}"
+                f"Expected a finished {role!r} for {trial.describe()}. "
+                f"Received: no record {key[:8]}"
             )
         return records[key]
 

@@ -37,7 +37,9 @@ def commit() -> str:
 
     def git(*arguments):
         command = ["git", "-C", folder, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        ).stdout
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "..").strip()

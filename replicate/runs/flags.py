@@ -60,6 +60,19 @@ def define_choices(values, name: str, allowed, default, text: str) -> None:
     )
 
 
+def define_shares(values, name: str, default, text: str) -> None:
+    """Define a comma-separated list flag of numbers in (0, 1]."""
+
+    def allowed(texts):
+        try:
+            return all(0 < float(entry) <= 1 for entry in texts)
+        except ValueError:
+            return False
+
+    flags.DEFINE_list(name, list(map(str, default)), f"{text}, in (0, 1]", flag_values=values)
+    flags.register_validator(name, allowed, message="expected shares in (0, 1]", flag_values=values)
+
+
 def define_shared(values, *, replicates: int, generators: int) -> None:
     """Define the flags that every study has.
 
@@ -69,9 +82,7 @@ def define_shared(values, *, replicates: int, generators: int) -> None:
         generators: default number of independent generators.
     """
     text = flags.DEFINE_string
-    flags.DEFINE_enum(
-        "preset", "paper", list(PRESETS), "a set of settings", flag_values=values
-    )
+    flags.DEFINE_enum("preset", "paper", list(PRESETS), "a set of settings", flag_values=values)
     text("workdir", "runs", "folder of your records, weights and sets", flag_values=values)
     text(
         "data_dir",
@@ -159,7 +170,8 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
         raise flags.Error("flag --executor=dask: expected --scheduler=tcp://host:port beside it")
     if values.data_dir is not None and not os.path.isdir(values.data_dir):
         raise FileNotFoundError(
-            f"Expected --data_dir to be a folder. Received: {values.data_dir!r}, which does not exist"
+            "Expected --data_dir to be a folder. "
+            f"Received: {values.data_dir!r}, which does not exist"
         )
     return values
 

@@ -84,7 +84,9 @@ def _ordered(made: list[Group]) -> list[Group]:
         ready = [g for g in waiting if not _inputs(g) & pending]
         if not ready:
             names = "; ".join(group.describe() for group in waiting)
-            raise ValueError(f"Expected inputs to come before their users. Received a circle: {names}")
+            raise ValueError(
+                f"Expected inputs to come before their users. Received a circle: {names}"
+            )
         ordered.append(ready[0])
         waiting.remove(ready[0])
     return ordered

@@ -230,7 +230,9 @@ class Store:
             )
         received = sha256_file(path)
         if received != entry["sha256"]:
-            raise ValueError(f"Expected {path} with SHA-256 {entry['sha256']}. Received: {received}")
+            raise ValueError(
+                f"Expected {path} with SHA-256 {entry['sha256']}. Received: {received}"
+            )
         return path
 
     def plans(self, study: str) -> list[Plan]:

@@ -17,6 +17,7 @@ from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import Checkpoints, save_weights
 from replicate.training.loop import resident_steps, run_epoch
 
+
 def train_generator(
     model: keras.Model,
     images: np.ndarray,

@@ -50,7 +50,9 @@ def test_the_side_that_is_cropped_matters():
     """A guard for the test above: Keras' own "same" crops the other side."""
     inputs = keras.Input((4, 4, 2))
     ours = keras.Model(inputs, StridedConv2DTranspose(2, 8)(inputs))
-    same = keras.Model(inputs, keras.layers.Conv2DTranspose(2, 3, strides=2, padding="same")(inputs))
+    same = keras.Model(
+        inputs, keras.layers.Conv2DTranspose(2, 3, strides=2, padding="same")(inputs)
+    )
     same.set_weights(ours.get_weights())
     images = np.random.default_rng(0).standard_normal((1, 4, 4, 2)).astype(np.float32)
     assert np.abs(ours(images).numpy() - same(images).numpy()).max() > 0.1

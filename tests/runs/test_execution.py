@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from replicate.runs.plan import groups, make_plan
 from replicate.runs.flags import parse
+from replicate.runs.plan import groups, make_plan
 from replicate.runs.publish import publish, reuse_shipped
 from replicate.runs.store import Store
 
