@@ -3,8 +3,8 @@
     python -m replicate.runs.publish --workdir=runs
 
 copies the finished records of every plan that is a preset (paper, lite) to `results/<study>/`,
-their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not released:
-anyone can draw them again from the released weights.
+their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not
+released: anyone can draw them again from the released weights.
 """
 
 from __future__ import annotations
