@@ -9,7 +9,9 @@ one block from the pixels that they need:
 
 Such a matrix holds the 5x5 kernel once for each output, shifted, and zeros. An average pool is then
 a mean over columns. The zeros cost arithmetic, which is cheaper than the idling. XLA compiles the
-whole loop: between products it fuses what TensorFlow would run as separate operations.
+whole loop: between products it fuses what TensorFlow would run as separate operations. Where a
+fusion is slower than its parts, something that XLA does not fuse stands in between: a loop
+variable, a product.
 Sums are taken in another order than Keras', so results agree to rounding, not bit for bit.
 """
 
@@ -40,8 +42,8 @@ class FastLeNetProgram(GraphProgram):
     def __init__(self, model, job, data):
         super().__init__(model, job, data)
         self.blocks = _blocks(data.images.numpy())
-        self.expand1 = _expansion(outer=(2, 4), inner=(2, 2))
-        self.expand2 = _expansion(outer=(3, 2), inner=(2, 1))
+        self.taps1 = _tap_table(outer=(2, 4), inner=(2, 2))
+        self.taps2 = _tap_table(outer=(3, 2), inner=(2, 1))
         self._loop = tf.function(self._steps, jit_compile=True)
 
     @staticmethod
@@ -91,26 +93,31 @@ class FastLeNetProgram(GraphProgram):
         used = tf.range(self.batch_size) < valid
         share = tf.cast(used, tf.float32) / tf.cast(valid, tf.float32)
 
-        def body(i, weights, means, squares, losses, hits):
-            index = batches[i]
-            y = tf.gather(labels, index)
+        def load(i):
+            return tf.cast(tf.gather(blocks, batches[i]), tf.float32) * self.data.scale
+
+        def body(i, x, weights, means, squares, losses, hits):
+            y = tf.gather(labels, batches[i])
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                logits = self._logits(weights, tf.gather(blocks, index))
+                logits = self._logits(weights, x)
                 loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
                 loss = tf.reduce_sum(loss * share)
             gradients = tape.gradient(loss, weights)
             hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), y) & used
+            hits = hits.write(i, tf.reduce_sum(tf.cast(hit, tf.int32)))
+            losses = losses.write(i, loss)
             step = tf.cast(first + i + 1, tf.float32)
             weights, means, squares = self._adam(step, weights, means, squares, gradients)
-            hits = hits.write(i, tf.reduce_sum(tf.cast(hit, tf.int32)))
-            return i + 1, weights, means, squares, losses.write(i, loss), hits
+            # The next batch is a loop variable, since XLA would fuse its loading with the cutting.
+            x = load(tf.minimum(i + 1, MAX_STEPS - 1))
+            return i + 1, x, weights, means, squares, losses, hits
 
         arrays = tf.TensorArray(tf.float32, MAX_STEPS), tf.TensorArray(tf.int32, MAX_STEPS)
-        _, weights, means, squares, losses, hits = tf.while_loop(
-            lambda i, *_: i < steps, body, (0, weights, means, squares, *arrays)
+        _, _, *state, losses, hits = tf.while_loop(
+            lambda i, *_: i < steps, body, (0, load(0), weights, means, squares, *arrays)
         )
-        return weights, means, squares, losses.stack(), hits.stack()
+        return *state, losses.stack(), hits.stack()
 
     def _adam(self, step, weights, means, squares, gradients):
         keep1, keep2 = 1 - self.spec["beta_1"], 1 - self.spec["beta_2"]
@@ -126,37 +133,56 @@ class FastLeNetProgram(GraphProgram):
     def _logits(self, weights, blocks):
         kernel1, bias1, kernel2, bias2, *dense = weights
         # [n, height/4 + 1, width/4 + 1, 16 c] -> [n, h, w, 64 c], windows of 8x8
-        x = _windows(tf.cast(blocks, tf.float32) * self.data.scale, 2)
-        x = _pooled_convolution(x, kernel1, bias1, self.expand1)
-        x = _pooled_convolution(_windows(x, 3), kernel2, bias2, self.expand2)
+        x = _pooled_convolution(_windows(blocks, 2), kernel1, bias1, self.taps1)
+        x = _pooled_convolution(_windows(x, 3), kernel2, bias2, self.taps2)
         x = tf.reshape(x, (self.batch_size, -1))
         for kernel, bias in zip(dense[:-2:2], dense[1:-2:2], strict=True):
-            x = tf.sigmoid(tf.matmul(x, kernel) + bias)
+            x = _sigmoid(tf.matmul(x, kernel) + bias)
         return tf.matmul(x, dense[-2]) + dense[-1]
 
 
-def _pooled_convolution(windows, kernel, bias, expansion):
+def _sigmoid(x):
+    """Returns the sigmoid by way of tanh, which XLA computes without an exponential."""
+    return 0.5 * tf.tanh(0.5 * x) + 0.5
+
+
+def _pooled_convolution(windows, kernel, bias, taps):
     """Convolves, applies a sigmoid and averages 2x2 outputs, block by block.
 
     Args:
         windows: `(n, h, w, pixels * channels)`.
         kernel: `(5, 5, channels, filters)`.
         bias: `(filters,)`.
-        expansion: From `_expansion`, `(pixels, 4, cells, 25)`.
+        taps: From `_tap_table`, `(pixels, 4, cells)`.
 
     Returns:
         `(n, h, w, cells * filters)`.
     """
-    pixels, pool, cells, taps = expansion.shape
+    pixels, pool, cells = taps.shape
     channels, filters = kernel.shape[2:]
-    kernel = tf.matmul(expansion.reshape(-1, taps), tf.reshape(kernel, (taps, channels * filters)))
+    kernel = _spread(tf.reshape(kernel, (-1, channels * filters)), taps)
     kernel = tf.reshape(kernel, (pixels, pool * cells, channels, filters))
     kernel = tf.reshape(tf.transpose(kernel, (0, 2, 1, 3)), (pixels * channels, -1))
+    # The bias is a last row of the kernel: its gradient then comes with the kernel's.
+    kernel = tf.concat([kernel, tf.tile(bias, [pool * cells])[None]], axis=0)
     n, h, w, width = windows.shape
-    x = tf.matmul(tf.reshape(windows, (n * h * w, width)), kernel)
-    x = tf.sigmoid(x + tf.tile(bias, [pool * cells]))
-    x = tf.reduce_mean(tf.reshape(x, (n * h * w, pool, cells * filters)), axis=1)
-    return tf.reshape(x, (n, h, w, cells * filters))
+    windows = tf.concat([windows, tf.ones((n, h, w, 1))], axis=-1)
+    x = _sigmoid(tf.matmul(tf.reshape(windows, (n * h * w, width + 1)), kernel))
+    return tf.reshape(_mean_of_groups(x, pool), (n, h, w, cells * filters))
+
+
+def _mean_of_groups(x, groups):
+    """Returns the mean of the groups of columns, `(rows, groups * c)` to `(rows, c)`."""
+
+    @tf.custom_gradient
+    def mean(x):
+        columns = x.shape[1] // groups
+        repeat = np.tile(np.eye(columns, dtype=np.float32) / groups, groups)
+        # Repeating the gradient is a product, since XLA would fuse a copy with what follows.
+        grouped = tf.reshape(x, (-1, groups, columns))
+        return tf.reduce_mean(grouped, axis=1), lambda dy: tf.matmul(dy, repeat)
+
+    return mean(x)
 
 
 def _windows(x, size):
@@ -176,10 +202,8 @@ def _windows(x, size):
     @tf.custom_gradient
     def cut(x):
         def gradient(dy):
-            # Adding one window after another in place; XLA would recompute a sum of padded
-            # windows for each of its four uses in the average pool's gradient.
             dx = tf.zeros_like(x)
-            for k, (i, j) in enumerate(places):
+            for k, (i, j) in enumerate(places):  # in place, one window after another
                 part = dx[:, i : i + h, j : j + w] + dy[..., k * c : (k + 1) * c]
                 dx = tf.raw_ops.TensorStridedSliceUpdate(
                     input=dx,
@@ -195,26 +219,46 @@ def _windows(x, size):
     return cut(x)
 
 
-def _expansion(outer, inner):
-    """Returns which kernel tap joins a window's pixel to one of a block's outputs, as 0 and 1.
+def _spread(taps, table):
+    """Lays the kernel's taps out by a table; both directions are look-ups.
+
+    Args:
+        taps: `(25, c)`.
+        table: From `_tap_table`.
+
+    Returns:
+        `(table.size, c)`, zero where the table names no tap.
+    """
+    uses = np.stack([np.flatnonzero(table == tap) for tap in range(KERNEL**2)], axis=1)
+
+    @tf.custom_gradient
+    def spread(taps):
+        padded = tf.pad(taps, ((0, 1), (0, 0)))
+        return tf.gather(padded, table.ravel()), lambda dy: tf.reduce_sum(tf.gather(dy, uses), 0)
+
+    return spread(taps)
+
+
+def _tap_table(outer, inner):
+    """Returns which kernel tap joins a window's pixel to one of a block's outputs.
 
     Args:
         outer: A window is `outer[0]` blocks of `outer[1]` pixels along each side.
-        inner: A block's outputs along each side are `inner[1]` pooled cells of `inner[0]`.
+        inner: An output block is `inner[1]` pools of `inner[0]` outputs along each side.
 
     Returns:
-        `(pixels, 4, cells, 25)` float32: pixels by block, then place in it; outputs by place in
-        their pool, then cell; taps row by row.
+        `(pixels, 4, cells)` integers: pixels by block, then place in it; outputs by place in
+        their pool, then pool; taps row by row, 25 where none joins the two.
     """
     blocks, side = outer
     pool, cells = inner
-    table = np.zeros((blocks, blocks, side, side, pool, pool, cells, cells, KERNEL, KERNEL), "f4")
-    for by, bx, py, px, qy, qx, cy, cx in np.ndindex(table.shape[:8]):
+    table = np.full((blocks, blocks, side, side, pool, pool, cells, cells), KERNEL**2)
+    for by, bx, py, px, qy, qx, cy, cx in np.ndindex(table.shape):
         ky = by * side + py - (cy * pool + qy)
         kx = bx * side + px - (cx * pool + qx)
         if 0 <= ky < KERNEL and 0 <= kx < KERNEL:
-            table[by, bx, py, px, qy, qx, cy, cx, ky, kx] = 1
-    return table.reshape((blocks * side) ** 2, pool**2, cells**2, KERNEL**2)
+            table[by, bx, py, px, qy, qx, cy, cx] = ky * KERNEL + kx
+    return table.reshape((blocks * side) ** 2, pool**2, cells**2)
 
 
 def _blocks(images):
