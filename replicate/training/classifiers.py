@@ -55,13 +55,11 @@ def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Out
         settings = trial.settings
         shape = settings["n_train"], settings["n_test"], trial.inputs.get("synthetic", "")
         by_set[shape].append(trial)
-    for (n_train, n_test, synthetic), members in by_set.items():
-        images, labels = data.train.images[:n_train], data.train.labels[:n_train]
-        images = images.astype(np.float32) / 255
-        if synthetic:
-            images, labels = _with_synthetic(images, labels, members[0], context)
+    for (n_train, n_test, _), members in by_set.items():
+        images, labels = _resident(data, n_train, members[0], context)
         test = data.test.images[:n_test].astype(np.float32) / 255, data.test.labels[:n_test]
         trainer = LaneTrainer(images, labels, *test, lanes=context.threads["inter"])
+        del images  # the trainer has its own copy
         jobs = (_lane_job(trial, job(trial, labels, n_train), context) for trial in members)
         for result in trainer.run(jobs):
             trial, spec = result.job.key
@@ -71,13 +69,19 @@ def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Out
             yield trial, _outcome(trial, spec, result, context, data_provenance(data))
 
 
-def _with_synthetic(images, labels, trial, context):
-    """The real images followed by those of the trial's stored synthetic set."""
+def _resident(data, n_train, trial, context):
+    """The real images, then those of the trial's stored set: float32 in [0, 1], and labels."""
     from replicate.data.synthetic import load_synthetic
 
+    real, labels = data.train.images[:n_train], data.train.labels[:n_train]
+    if "synthetic" not in trial.inputs:
+        return real.astype(np.float32) / 255, labels
     drawn = load_synthetic(context.input_path(trial, "synthetic", "set"))
-    added = drawn.images if drawn.images.dtype == np.float32 else drawn.images / np.float32(255)
-    return np.concatenate([images, added]), np.concatenate([labels, drawn.labels])
+    images = np.empty((n_train + len(drawn.images), *real.shape[1:]), np.float32)
+    np.divide(real, np.float32(255), out=images[:n_train])
+    scale = np.float32(255 if drawn.images.dtype == np.uint8 else 1)
+    np.divide(drawn.images, scale, out=images[n_train:])
+    return images, np.concatenate([labels, drawn.labels])
 
 
 def _lane_job(trial, spec, context):
