@@ -31,7 +31,6 @@ CONTENDERS = {
     "torch1": "PyTorch loop, one thread",
     "lanes1": "one lane",
     "lanes2": "two lanes",
-    "lanes4": "four lanes",
     "graph2": "two lanes, general path",
 }
 WARM_UP_STEPS = 4
@@ -227,6 +226,7 @@ def compare(args):
     if not args.quick and not has_torch(args.torch_python):
         names = [name for name in names if not name.startswith("torch")]
     count = args.images or (2000 if args.quick else 30_000)
+    machine_line = machine()
     rows = []
     for turn in range(1 if args.quick else args.rounds):
         for name in names:
@@ -238,7 +238,7 @@ def compare(args):
     costs = in_process(sys.executable, "--costs", f"--images={min(count, 10_000)}", *quick)
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": machine(),
+        "machine": machine_line,
         "images": count,
         "batch_size": BATCH,
         "rows": rows,
@@ -247,14 +247,14 @@ def compare(args):
 
 
 def machine():
-    """Returns one line on the processor and its load."""
+    """Returns one line on the processor and its load, which should be near zero."""
     model = platform.processor() or platform.machine()
     info = pathlib.Path("/proc/cpuinfo")
     if info.exists():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = lines[0].split(":")[1].strip() if lines else model
     load = os.getloadavg()[0]
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}; load at the end {load:.1f}"
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}; load at the start {load:.1f}"
 
 
 def table(report):
