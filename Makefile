@@ -56,7 +56,7 @@ lint: $(VENV)/.installed-dev
 	$(RUN) ruff format --check .
 
 bench: $(VENV)/.installed-dev
-	$(RUN) benchmarks.classifier_lanes
+	$(VENV)/bin/python benchmarks/classifier_lanes.py
 
 publish: $(VENV)/.installed
 	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)

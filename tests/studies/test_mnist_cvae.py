@@ -191,3 +191,31 @@ def test_two_studies_can_be_imported_together():
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_held_out_images_reach_no_generator_and_no_training_set(monkeypatch):
+    from replicate.data import load
+    from replicate.runs.context import Context
+    from replicate.training import generator
+
+    data = load("mnist")
+
+    def digests(images):
+        return {image.tobytes() for image in np.rint(images * 255).astype(np.uint8)}
+
+    seen = {}
+
+    def keep(trial, context, model, images, *rest):
+        seen[trial.settings["scope"]] = digests(images)
+
+    monkeypatch.setattr(generator, "run_generator_trial", keep)
+    trials = of(planned("--replicates=1", "--extensions=fraction"), "generator")
+    list(mnist_cvae.run_generators(trials[:2], Context(Store("nowhere"))))
+    held_out = {image.tobytes() for image in data.test.images}
+    assert len(held_out) == 10_000
+    assert set(seen) == {"all", "fraction"}
+    for scope, images in seen.items():
+        assert images and not images & held_out, scope
+    assert seen["fraction"] < seen["all"]
+    rows = training_rows(of(planned("--arms=add_real"), "classifier")[-1], data.train.labels, 60000)
+    assert rows.max() < 60_000  # real training images only, tested on others
