@@ -19,7 +19,7 @@ import uuid
 from pathlib import Path
 
 from replicate.runs.context import Context
-from replicate.runs.environment import environment
+from replicate.runs.environment import commit, environment
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, load_study
@@ -155,6 +155,7 @@ def main(argv: list[str]) -> int:
     trials = [trial for trial in trials if trial.key not in finished]
     if not trials:
         return 0
+    commit()  # of the code that is loaded now; a record is written much later
     threads = thread_profile(stage.threads, job.get("lanes", 0))
     if stage.threads != "plain":
         configure_tensorflow(threads)

@@ -55,18 +55,23 @@ def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Out
         settings = trial.settings
         shape = settings["n_train"], settings["n_test"], trial.inputs.get("synthetic", "")
         by_set[shape].append(trial)
-    for (n_train, n_test, _), members in by_set.items():
-        images, labels = _resident(data, n_train, members[0], context)
-        test = data.test.images[:n_test].astype(np.float32) / 255, data.test.labels[:n_test]
-        trainer = LaneTrainer(images, labels, *test, lanes=context.threads["inter"])
-        del images  # the trainer has its own copy
-        jobs = (_lane_job(trial, job(trial, labels, n_train), context) for trial in members)
-        for result in trainer.run(jobs):
-            trial, spec = result.job.key
-            if result.error is not None:
-                result.error.trial_key = trial.key
-                raise result.error
-            yield trial, _outcome(trial, spec, result, context, data_provenance(data))
+    for members in by_set.values():
+        yield from _run_on_one_set(members, context, data, job)
+
+
+def _run_on_one_set(trials, context, data, job):
+    """Trials that share their resident images, which are freed before the next set is loaded."""
+    n_train, n_test = (trials[0].settings[name] for name in ("n_train", "n_test"))
+    images, labels = _resident(data, n_train, trials[0], context)
+    test = data.test.images[:n_test].astype(np.float32) / 255, data.test.labels[:n_test]
+    trainer = LaneTrainer(images, labels, *test, lanes=context.threads["inter"])
+    jobs = (_lane_job(trial, job(trial, labels, n_train), context) for trial in trials)
+    for result in trainer.run(jobs):
+        trial, spec = result.job.key
+        if result.error is not None:
+            result.error.trial_key = trial.key
+            raise result.error
+        yield trial, _outcome(trial, spec, result, context, data_provenance(data))
 
 
 def _resident(data, n_train, trial, context):

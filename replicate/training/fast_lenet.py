@@ -41,7 +41,7 @@ class FastLeNetProgram(GraphProgram):
 
     def __init__(self, model, job, data):
         super().__init__(model, job, data)
-        self.blocks = _blocks(data.images.numpy())
+        self.blocks = _blocks(data.array)
         self.taps1 = _tap_table(outer=(2, 4), inner=(2, 2))
         self.taps2 = _tap_table(outer=(3, 2), inner=(2, 1))
         self._loop = tf.function(self._steps, jit_compile=True)
@@ -49,7 +49,7 @@ class FastLeNetProgram(GraphProgram):
     @staticmethod
     def suits(model, job, data):
         """Returns whether a network has the LeNet's form, with Adam, on a CPU."""
-        height, width = data.images.shape[1:3]
+        height, width = data.array.shape[1:3]
         return (
             _is_lenet(model)
             and job.from_logits
@@ -273,11 +273,9 @@ def _blocks(images):
     n, height, width, c = images.shape
     h, w = height // 4 + 1, width // 4 + 1
     blocks = np.zeros((n, h, w, 4, 4, c), images.dtype)
-    padded = np.zeros((1000, h * 4, w * 4, c), images.dtype)
     for first in range(0, n, 1000):
-        part = images[first : first + 1000]
-        padded[: len(part), 2:-2, 2:-2] = part
-        cut = padded[: len(part)].reshape(len(part), h, 4, w, 4, c)
+        padded = np.pad(images[first : first + 1000], ((0, 0), (2, 2), (2, 2), (0, 0)))
+        cut = padded.reshape(-1, h, 4, w, 4, c)
         blocks[first : first + 1000] = cut.transpose(0, 1, 3, 2, 4, 5)
     return tf.constant(blocks.reshape(n, h, w, 16 * c))
 

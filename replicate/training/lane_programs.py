@@ -5,6 +5,7 @@ A network's weights and states are arguments of the trace, so any number of lane
 side, and a lane computes exactly the same whatever its neighbours do.
 """
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -38,8 +39,14 @@ class Resident:
         if scale is not None:
             self.scale = np.asarray(scale, np.float32)
         self.offset = np.asarray(offset, np.float32)
-        self.images = tf.constant(images)
+        self.array = np.asarray(images)
         self.labels = tf.constant(np.asarray(labels), tf.int32)
+
+    @functools.cached_property
+    def images(self):
+        """The images as a tensor, made at the first use: a fast lane holds them in another form."""
+        with tf.init_scope():
+            return tf.constant(self.array)
 
     def scaled(self, images):
         """Returns pixel values as float32 network inputs."""
