@@ -180,9 +180,9 @@ def _start_tensorflow(contender):
     import tensorflow as tf
 
     if not contender.startswith("fit"):
-        from replicate.training.lanes import recommended_threads
+        from replicate.runs.worker import thread_profile
 
-        threads = recommended_threads(int(contender[-1]))
+        threads = thread_profile("lanes", int(contender[-1]))
         tf.config.threading.set_intra_op_parallelism_threads(threads["intra"])
         tf.config.threading.set_inter_op_parallelism_threads(threads["inter"])
     return tf

@@ -27,10 +27,14 @@ from replicate.runs.trial import Trial
 
 
 def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
-    """Threads within an operation and beside one another, for a kind of stage."""
+    """Threads within an operation and beside one another, for a kind of stage.
+
+    Lanes need as many threads of either kind: XLA runs whole loops in the pool within operations,
+    and with one thread there two lanes would take turns.
+    """
     cores = os.cpu_count() or 1
     if kind == "lanes":
-        return {"intra": 1, "inter": lanes or cores}
+        return {"intra": lanes or cores, "inter": lanes or cores}
     return {"intra": cores, "inter": 1}
 
 

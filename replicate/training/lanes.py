@@ -3,8 +3,8 @@
 Every lane is a thread that runs a compiled loop of some hundred training steps a call; TensorFlow
 computes without Python's lock, so two lanes keep two cores busy where one small network cannot.
 All lanes share one resident array of images: a mix of real and synthetic images is a set of
-indices, nothing is copied. Set one thread within operations before TensorFlow starts (see
-`recommended_threads`).
+indices, nothing is copied. Set TensorFlow's threads before it starts, as
+`replicate.runs.worker.thread_profile` says.
 
 A lane's result is the same bit for bit whatever the other lanes do, however many there are, and in
 whichever order jobs come (under the same thread profile). Lanes are not checkpointed: a classifier
@@ -34,11 +34,6 @@ from replicate.training.lane_programs import (
 from replicate.training.optimizers import complete_spec
 
 CHUNK_STEPS = 200
-
-
-def recommended_threads(lanes):
-    """Returns TensorFlow's thread counts for a number of lanes, to be set before it starts."""
-    return {"intra": 1, "inter": lanes}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -167,3 +167,11 @@ def test_dask_runs_the_same_trials(toy):
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as c:
         assert run(toy, "--executor=dask", f"--scheduler={c.scheduler_address}") == 0
     assert values_of(toy[1]) == [4, 16, 36]
+
+
+def test_lanes_have_threads_of_both_kinds():
+    """XLA runs loops in the pool within operations: with one thread there, lanes take turns."""
+    from replicate.runs.worker import thread_profile
+
+    assert thread_profile("lanes", 3) == {"intra": 3, "inter": 3}
+    assert thread_profile("generator") == {"intra": os.cpu_count(), "inter": 1}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from replicate.models.init import initialize
 from replicate.models.lenet import build_lenet
 from replicate.training.lane_programs import form_of, unsupported
-from replicate.training.lanes import LaneJob, LaneTrainer, recommended_threads
+from replicate.training.lanes import LaneJob, LaneTrainer
 from replicate.training.optimizers import make_optimizer
 
 layers = keras.layers
@@ -354,10 +354,6 @@ def test_wrong_settings_are_refused():
         LaneTrainer(SMALL, LABELS, lanes=0)
     with pytest.raises(ValueError, match="Received: 430 images, 3 labels"):
         LaneTrainer(SMALL, LABELS[:3])
-
-
-def test_recommended_threads():
-    assert recommended_threads(3) == {"intra": 1, "inter": 3}
 
 
 def test_weights_load_into_a_network_again():
