@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import time
 
@@ -81,6 +82,7 @@ def execute(study, values, plan, trials, store, arguments) -> int:
     )
     groups = planning.groups(study, left)
     follower = Follower(study, groups, f"{study.name} {plan.label}")
+    before = signal.signal(signal.SIGTERM, _stop)  # what schedulers send before they kill
     try:
         with follower:
             Executor(study, store, settings, follower).run(groups)
@@ -89,7 +91,13 @@ def execute(study, values, plan, trials, store, arguments) -> int:
     except OSError as error:
         print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return _finished(study, store, trials, follower)
+
+
+def _stop(signum, frame):
+    raise KeyboardInterrupt
 
 
 def _again(study, arguments) -> str:

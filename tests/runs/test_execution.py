@@ -103,6 +103,8 @@ def start(toy, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A parent that runs in the background may ignore the signal, which a child inherits.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -113,11 +115,12 @@ def wait_for(condition, seconds=20):
         time.sleep(0.05)
 
 
-def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy, number):
     process = start(toy, "--bad=1:sleeps")
     wait_for(lambda: toy[1].exists() and len(list(toy[1].rglob("records/*.json"))) == 1)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Stopped. 1 of 6 trials are done" in out
