@@ -434,6 +434,12 @@ def classifier_seconds(trial):
     return 0.5 + share * s["n_train"] * s["epochs"] / 20000
 
 
+def classifier_group(trial):
+    """Networks that share their resident images share a process; small sets share one anyhow."""
+    small = trial.settings["n_train"] <= 10000
+    return "small" if small else trial.inputs.get("synthetic", "real only")
+
+
 STUDY = Study(
     name=NAME,
     title="A beta-CVAE's digits as training data for LeNets (MNIST)",
@@ -444,7 +450,7 @@ STUDY = Study(
         "single": Stage(1, run_classifiers, classifier_seconds, "lanes"),
         "synthetic": Stage(1, run_synthetic, synthetic_seconds, group=synthetic_group),
         "classifier": Stage(
-            1, run_classifiers, classifier_seconds, "lanes", lambda trial: trial.replicate
+            1, run_classifiers, classifier_seconds, "lanes", group=classifier_group
         ),
     },
     define_flags=define_flags,
