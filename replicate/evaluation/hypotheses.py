@@ -53,22 +53,34 @@ def _tails(estimate: float, bound: float, error: float, df: float) -> tuple[floa
     return float(stats.t.sf(t, df)), float(stats.t.cdf(t, df))
 
 
-def threshold(values: Sequence[float], above: float, groups: Sequence | None = None) -> Effect:
-    """Test that the mean lies above a bound.
+def threshold(
+    values: Sequence[float],
+    above: float | None = None,
+    groups: Sequence | None = None,
+    *,
+    below: float | None = None,
+) -> Effect:
+    """Test that the mean lies above a bound, or that it lies below one.
 
     Args:
         values: one number a replicate; for paired data, the differences.
-        above: the bound.
+        above: the bound to exceed; give this or `below`.
         groups: the generator of each replicate.
+        below: the bound to stay under.
 
     Returns:
         The mean with its interval and p values.
+
+    Raises:
+        ValueError: if both bounds are given, or none.
     """
+    if (above is None) == (below is None):
+        raise ValueError(f"Expected one of above, below. Received: above={above}, below={below}")
     interval = mean_interval(values, groups)
-    upper, lower = _tails(interval.mean, above, interval.standard_error, interval.df)
-    return Effect(
-        interval.mean, interval.low, interval.high, interval.n, _double(upper), _double(lower)
-    )
+    bound = below if above is None else above
+    tails = _tails(interval.mean, bound, interval.standard_error, interval.df)
+    p_for, p_against = map(_double, tails if below is None else reversed(tails))
+    return Effect(interval.mean, interval.low, interval.high, interval.n, p_for, p_against)
 
 
 def _double(p: float) -> float:
@@ -264,6 +276,53 @@ def spearman_trend(
     upper, _ = _tails(factor * z, 0.0, error, n - 1)
     _, lower = _tails(factor * z, math.atanh(above), error, n - 1)
     return Effect(effect, low, high, n, _double(upper) if effect > above else 1.0, _double(lower))
+
+
+def rank_association(
+    a: Sequence[float], b: Sequence[float], within: float, seed: int = 0
+) -> Effect:
+    """Test that the rank correlation of two rows of numbers is weak: within ± a bound.
+
+    The interval is that of Bonett and Wright (2000, Psychometrika 65): Fisher's z of Spearman's
+    correlation with the variance (1 + r²/2) / (n - 3). Two one-sided tests ask whether it lies
+    inside the bound. Ten units can only tell so if they show almost no association.
+
+    Args:
+        a: one number a unit, such as a class.
+        b: as many, in the same order.
+        within: the largest correlation, either way, that counts as weak, in (0, 1).
+        seed: of the permutations.
+
+    Returns:
+        Spearman's correlation; `p_for` is the larger of the two one-sided p values, `p_against` the
+        two-sided p value of lying outside on the nearer side. The note gives the p value of no
+        association at all, from 9,999 permutations.
+
+    Raises:
+        ValueError: if the rows differ in length or have fewer than four numbers.
+    """
+    x, y = checked_values(a), checked_values(b)
+    if x.size != y.size or x.size < 4:
+        raise ValueError(f"Expected four or more pairs. Received: {x.size} and {y.size} values")
+    if not 0 < within < 1:
+        raise ValueError(f"Expected 0 < within < 1. Received: within={within}")
+    effect = float(_rank_correlations(x, y[None])[0])
+    error = math.sqrt((1 + effect**2 / 2) / (x.size - 3))
+    z, bound = float(_fisher_z(effect)), math.atanh(within)
+    half = float(stats.norm.ppf(0.975)) * error
+    above_low, below_low = _tails(z, -bound, error, math.inf)
+    above_high, below_high = _tails(z, bound, error, math.inf)
+    shuffled = np.random.default_rng(seed).permuted(np.tile(y, (9999, 1)), axis=1)
+    extreme = np.abs(_rank_correlations(x, shuffled)) >= abs(effect) - 1e-12
+    return Effect(
+        effect,
+        min(effect, math.tanh(z - half)),
+        max(effect, math.tanh(z + half)),
+        x.size,
+        float(max(above_low, below_high)),
+        _double(float(min(below_low, above_high))),
+        f"permutation p of no association {(1 + extreme.sum()) / 10_000:.2g}",
+    )
 
 
 def _fisher_z(correlation):

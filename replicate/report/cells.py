@@ -53,7 +53,7 @@ def qualified(sample: Sample, kind: str, minimum: int) -> tuple[str, str]:
     if kind != "verdict":
         return ("indicative" if kind == "indicative" else "none"), ""
     if sample.n < minimum:
-        return "inconclusive", f"n={sample.n}"
+        return "inconclusive", f"n={sample.n}, {minimum} needed"
     return "", "one generator: interval excludes generator variance" if sample.one_generator else ""
 
 
@@ -72,6 +72,8 @@ def measure(cell: Cell, view: View | None) -> Measured:
         return Measured(view.label, verdict, reason, planned=sample.planned)
     values, groups = list(sample.values.values()), _groups(sample)
     interval = statistics.mean_interval(values, groups, view.config.rules["interval"])
+    if cell.unscored:
+        verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":
         verdict, reason = "calibration", "used to choose an open setting; never scored"
     if not verdict:

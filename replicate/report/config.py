@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROW_FIELDS = frozenset({"reported", "sd", "margin", "n", "note", "tag", "epoch"})
+ROW_FIELDS = frozenset(
+    {"reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored"}
+)
 REFERENCE_FIELDS = frozenset({"series", "value"})
 KINDS = ("verdict", "indicative", "none")
 
@@ -48,11 +51,12 @@ class Cell:
         label: its row, e.g. `"p = 0.05"`.
         selector: what we compare with it.
         reported: the number.
-        margin: largest distance that counts as equal.
+        margin: largest distance that counts as equal; NaN where the number is not scored.
         n: how many runs it rests on.
         sd: reported sample SD over those runs; None if not given.
         tag: `"F"` if it was used to choose an open setting: shown, never scored.
         provenance: how the number is known.
+        unscored: why no verdict can be given, whatever is measured; else empty.
     """
 
     block: str
@@ -65,16 +69,35 @@ class Cell:
     sd: float | None
     tag: str
     provenance: str
+    unscored: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A named family of trials over one setting."""
+    """A named family of numbers: over one setting, over a list of metrics, or a single point.
+
+    Args:
+        name: as tests and figures refer to it.
+        label: as readers see it.
+        selector: what all its points share; the metric may hold `{x}`.
+        x: what tells the points apart; empty for a single point.
+        over: the points in order; empty to take those that the plan holds.
+    """
 
     name: str
     label: str
     selector: Selector
     x: str
+    over: tuple[Any, ...] = ()
+
+    def at(self, point: Any) -> Selector:
+        """The selector of a point: `{x}` in the metric filled in, else the setting `x`."""
+        if not self.x:
+            return self.selector
+        if "{x}" in self.selector.metric:
+            metric = self.selector.metric.format(x=point)
+            return dataclasses.replace(self.selector, metric=metric)
+        return self.selector.at(**{self.x: point})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,11 +159,12 @@ def _cells(block: Mapping[str, Any]) -> list[Cell]:
         selector = Selector(
             block["stage"],
             {**block.get("settings", {}), **point},
-            block.get("metric", ""),
+            row.get("metric", block.get("metric", "")),
             block.get("curve", ""),
             epoch,
         )
-        label = format_settings(point | ({"epoch": epoch} if epoch else {}))
+        label = row.get("label") or format_settings(point | ({"epoch": epoch} if epoch else {}))
+        unscored = row.get("unscored", block.get("unscored", ""))
         cells.append(
             Cell(
                 block=block["id"],
@@ -148,11 +172,12 @@ def _cells(block: Mapping[str, Any]) -> list[Cell]:
                 label=label,
                 selector=selector,
                 reported=row["reported"],
-                margin=row["margin"],
+                margin=math.nan if unscored else row["margin"],
                 n=row.get("n", block.get("n", 1)),
                 sd=row.get("sd"),
                 tag=row.get("tag", block.get("tag", "")),
                 provenance=block["provenance"],
+                unscored=unscored,
             )
         )
     return cells
@@ -174,7 +199,10 @@ def _claim(entry: Mapping[str, Any], control: bool) -> Claim:
 
 def _series(name: str, entry: Mapping[str, Any]) -> Series:
     selector = Selector(entry["stage"], entry.get("settings", {}), entry["metric"])
-    return Series(name, entry["label"], selector, entry.get("x", ""))
+    over = tuple(entry.get("over", ()))
+    if "{x}" in entry["metric"] and not (over and entry.get("x")):
+        raise ValueError(f"Expected x and over beside a metric with {{x}}. Received: {name}")
+    return Series(name, entry["label"], selector, entry.get("x", ""), over)
 
 
 def _check(config: StudyConfig) -> None:
@@ -182,7 +210,7 @@ def _check(config: StudyConfig) -> None:
         if kind not in KINDS:
             raise ValueError(f"Expected one of {KINDS}. Received: verdicts.{label}={kind!r}")
     for cell in config.cells:
-        if not cell.margin > 0:
+        if not (cell.unscored or cell.margin > 0):
             raise ValueError(f"Expected margin > 0. Received: {cell.block} {cell.label}")
     for claim in config.claims:
         for test in claim.tests:

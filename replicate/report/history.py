@@ -21,6 +21,9 @@ def rules_hash(text: str) -> str:
     kept = {name: raw.get(name) for name in RULES}
     for name in ("claims", "controls"):
         kept[name] = [{f: entry.get(f) for f in TEST_FIELDS} for entry in raw.get(name, [])]
+        for entry in kept[name]:
+            for test in entry["tests"] or ():
+                test.pop("label", None)
     kept["cells"] = [
         {f: v for f, v in block.items() if f not in ("what", "where", "provenance")}
         for block in raw.get("cells", [])

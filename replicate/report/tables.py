@@ -104,7 +104,8 @@ EFFECTS = {
     "spearman": ("rank correlation", ".3f"),
     "all_above": ("lowest difference", "+.4f"),
     "all_between": ("lowest distance", "+.4f"),
-    "sign_test": ("share of points", ".2f"),
+    "rank_association": ("rank correlation", ".3f"),
+    "sign_test": ("share positive", ".2f"),
     "monotone": ("smallest step", "+.4f"),
 }
 

@@ -42,6 +42,11 @@ class Sample:
         return len(self.values)
 
     @property
+    def mean(self) -> float:
+        """Mean of the values."""
+        return sum(self.values.values()) / self.n
+
+    @property
     def stand_in(self) -> bool:
         """Whether a drawn stand-in replaced a data set anywhere behind the numbers."""
         return STAND_IN in self.routes
@@ -208,7 +213,7 @@ class View:
             values[trial.replicate] = value
             groups[trial.replicate] = " ".join(sorted(trial.inputs.values()))
             routes |= self.routes_of(trial.key)
-        problem = "" if values else _absence(len(trials), failed, self.records)
+        problem = "" if values else _absence(trials, failed, self.records, selector)
         return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), problem)
 
 
@@ -227,12 +232,17 @@ def first_line(error: str) -> str:
     return (error.strip().splitlines() or ["no reason recorded"])[0][:120]
 
 
-def _absence(planned: int, failed: list[str], records: Mapping[str, Record]) -> str:
+def _absence(
+    trials: list[Trial], failed: list[str], records: Mapping[str, Record], selector: Selector
+) -> str:
     if failed:
-        return (
-            f"{len(failed)} of {planned} failed: {records[failed[0]].error.splitlines()[0][:120]}"
-        )
-    return f"0 of {planned} done"
+        reason = first_line(records[failed[0]].error)
+        return f"{len(failed)} of {len(trials)} failed: {reason}"
+    done = sum(trial.key in records for trial in trials)
+    if not done:
+        return f"0 of {len(trials)} done"
+    what = f"{selector.curve} at epoch {selector.epoch}" if selector.curve else selector.metric
+    return f"{done} of {len(trials)} done, without {what}"
 
 
 def complete_rows(samples: Iterable[Sample]) -> tuple[list[int], list[list[float]], list[str]]:

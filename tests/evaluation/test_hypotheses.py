@@ -164,3 +164,60 @@ def test_combined_needs_all():
     assert p_for > 0.9 and p_against == pytest.approx(2 * weak.p_against)
     with pytest.raises(ValueError, match="Expected one or more tests"):
         hypotheses.combined([])
+
+
+def test_below_mirrors_above():
+    below, above = hypotheses.threshold(A, below=0.99), hypotheses.threshold(-A, -0.99)
+    assert (below.p_for, below.p_against) == pytest.approx((above.p_for, above.p_against))
+    assert below.effect == pytest.approx(A.mean()) and below.low < A.mean() < below.high
+    assert below.p_for < 0.05 and hypotheses.threshold(A, below=0.98).p_against < 0.05
+    with pytest.raises(ValueError, match="Expected one of above, below"):
+        hypotheses.threshold(A)
+    with pytest.raises(ValueError, match="Received: above=0.1, below=0.2"):
+        hypotheses.threshold(A, 0.1, below=0.2)
+
+
+def test_rank_association_is_scipys_spearman():
+    random = np.random.default_rng(2)
+    a, b = random.normal(size=10), random.normal(size=10)
+    expected = stats.spearmanr(a, b)
+    effect = hypotheses.rank_association(a, b, 0.6)
+    assert effect.effect == pytest.approx(expected.statistic) and effect.n == 10
+    # oracle of the permutation p: SciPy's own permutation test
+    exact = stats.permutation_test(
+        (b,), lambda y: stats.spearmanr(a, y).statistic, permutation_type="pairings",
+        n_resamples=1000, random_state=0,
+    )  # fmt: skip
+    assert float(effect.note.split()[-1]) == pytest.approx(exact.pvalue, abs=0.05)
+
+
+def test_rank_association_of_ten_units_by_hand():
+    weak = hypotheses.rank_association(range(10), [4, 3, 8, 1, 9, 6, 2, 5, 7, 0], 0.6)
+    # ranks 0..9: sum of squared differences 16+4+36+4+25+1+16+4+1+81 = 188, 1 - 6 * 188 / 990
+    assert weak.effect == pytest.approx(1 - 1128 / 990)
+    error = math.sqrt((1 + weak.effect**2 / 2) / 7)
+    half = 1.959964 * error
+    assert weak.low == pytest.approx(math.tanh(math.atanh(weak.effect) - half), abs=1e-6)
+    assert weak.high == pytest.approx(math.tanh(math.atanh(weak.effect) + half), abs=1e-6)
+    nearer = (math.atanh(weak.effect) + math.atanh(0.6)) / error
+    assert weak.p_for == pytest.approx(stats.norm.sf(nearer))
+    assert weak.p_for > 0.05 and weak.p_against == 1  # ten units cannot tell
+    many = np.random.default_rng(0).normal(size=(2, 200))
+    assert hypotheses.rank_association(*many, 0.6).p_for < 0.001
+    assert hypotheses.rank_association(range(10), range(10), 0.6).p_against < 0.001
+    with pytest.raises(ValueError, match="Expected four or more pairs. Received: 3"):
+        hypotheses.rank_association([1, 2, 3], [1, 2, 3], 0.6)
+    with pytest.raises(ValueError, match="Received: within=1.5"):
+        hypotheses.rank_association(range(10), range(10), 1.5)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+def test_rank_interval_covers_with_ten_units(rho):
+    random = np.random.default_rng(11)
+    population = 6 / math.pi * math.asin(rho / 2)  # Spearman's of a bivariate normal
+    hits, draws = 0, 250
+    for _ in range(draws):
+        x, noise = random.normal(size=(2, 10))
+        effect = hypotheses.rank_association(x, rho * x + math.sqrt(1 - rho**2) * noise, 0.5)
+        hits += effect.low <= population <= effect.high
+    assert hits / draws > 0.92

@@ -30,7 +30,7 @@ def test_verdict_by_hand(view, lay, cell, values, expected):
 def test_two_replicates_decide_nothing(view, lay, cell):
     results = lay.accuracy([0.980, 0.981, 0.5], "real", 1.0)
     measured = measure(cell, view(results, missing=[results[2][0].key]))
-    assert (measured.verdict, measured.reason) == ("inconclusive", "n=2")
+    assert (measured.verdict, measured.reason) == ("inconclusive", "n=2, 3 needed")
     assert (measured.interval.n, measured.planned) == (2, 3)
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from replicate.report.claims import TESTS, evaluate, judge_view
+from replicate.report.claim_tests import TESTS
+from replicate.report.claims import evaluate, judge_view
 
 POINTS = [0.25, 0.5, 0.75, 1.0]
 NOISE = np.random.default_rng(0).normal(0, 0.001, (8, 10))
@@ -144,7 +145,7 @@ def test_presets_decide_what_may_be_said(view, lay, config):
     assert (stand_in.verdict, stand_in.reason) == ("none", "stand-in data: no verdict")
     few = point(lay, "real", 1.0, 0.98, 0, 2) + point(lay, "synthetic", 1.0, 0.96, 1, 2)
     judged = judge_view(config, view(few, "d"))["C1"]
-    assert (judged.verdict, judged.reason) == ("inconclusive", "n=2")
+    assert (judged.verdict, judged.reason) == ("inconclusive", "n=2, 3 needed")
 
 
 def test_missing_arms_are_named(view, lay, config):

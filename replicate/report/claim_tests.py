@@ -1,0 +1,240 @@
+"""The tests that a claim may name, and the numbers that each takes from a view.
+
+A test names its arms as references to series, `{ series = "mix" }` for all points of the series or
+`{ series = "real", p = 1.0 }` for one. Its units are replicates, paired over every trial that the
+test needs, whatever their stages; with `units = "classes"` (any word but "replicates") they are the
+points of its arms, each the mean over that point's own replicates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from replicate.evaluation import hypotheses
+from replicate.evaluation.hypotheses import Effect
+from replicate.report.config import REFERENCE_FIELDS, format_setting
+from replicate.report.views import Sample, View, complete_rows, same
+
+TestSpec = Mapping[str, Any]
+
+
+class NotRun(Exception):
+    """A claim's numbers are not there; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One reference of a test: its points (None: the series has no x) and their samples."""
+
+    label: str
+    x: str
+    points: list[Any]
+    samples: list[Sample]
+
+    def name(self, point: Any) -> str:
+        """The arm at one of its points, for messages."""
+        return self.label if point is None else f"{self.label}, {self.x} = {format_setting(point)}"
+
+    def finished(self) -> list[Any]:
+        """The points that have a number."""
+        return [p for p, sample in zip(self.points, self.samples, strict=True) if sample.n]
+
+    def at(self, point: Any) -> Sample:
+        """The sample of a point; an arm of one point stands for every point."""
+        if len(self.points) == 1:
+            return self.samples[0]
+        matching = zip(self.points, self.samples, strict=True)
+        return next(sample for p, sample in matching if same(p, point))
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The arms of a test over its units.
+
+    Args:
+        arms: role -> table (units, points) as rows.
+        points: role -> points.
+        groups: the generator of each unit.
+        n: number of units: complete replicates, or points.
+        samples: every sample that the test rests on.
+        caveat: what limits the units, e.g. `"10 classes, one generator each"`.
+    """
+
+    arms: Mapping[str, list[list[float]]]
+    points: Mapping[str, list[Any]]
+    groups: list[str]
+    n: int
+    samples: list[Sample]
+    caveat: str = ""
+
+    def mean(self, role: str) -> list[float]:
+        """Mean over an arm's points, for each unit."""
+        return [sum(row) / len(row) for row in self.arms[role]]
+
+    def differences(self, a: str, b: str) -> list[list[float]]:
+        """Table of `a - b`; an arm of one point is compared with every point of the other."""
+        return [
+            [x - (right[i] if len(right) > 1 else right[0]) for i, x in enumerate(left)]
+            for left, right in zip(self.arms[a], self.arms[b], strict=True)
+        ]
+
+
+def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> Arm:
+    series = view.config.series[reference["series"]]
+    fixed = {name: value for name, value in reference.items() if name not in REFERENCE_FIELDS}
+    if not series.x:
+        points: list[Any] = [None]
+    elif series.x in fixed:
+        points = [fixed.pop(series.x)]
+    else:
+        points = list(at or series.over) or view.points(series.selector.at(**fixed), series.x)
+    if not points:
+        raise NotRun(f"{series.label}: not part of the plan {view.label}")
+    samples = [view.sample(series.at(point).at(**fixed)) for point in points]
+    return Arm(series.label, series.x, points, samples)
+
+
+def gather(view: View, test: TestSpec) -> Data:
+    """The numbers of a test.
+
+    Raises:
+        NotRun: if an arm has none, or replicates or points do not meet.
+    """
+    roles = {role: value for role, value in test.items() if isinstance(value, Mapping)}
+    arms = {role: _arm(view, reference, test.get("at")) for role, reference in roles.items()}
+    units = test.get("units", "replicates")
+    return _by_replicate(view, arms) if units == "replicates" else _by_point(arms, units)
+
+
+def _by_replicate(view: View, arms: Mapping[str, Arm]) -> Data:
+    for arm in arms.values():
+        for point, sample in zip(arm.points, arm.samples, strict=True):
+            if sample.problem:
+                raise NotRun(f"{arm.name(point)}: {sample.problem}")
+    samples = [sample for arm in arms.values() for sample in arm.samples]
+    shared, table, groups = complete_rows(samples)
+    if not shared:
+        raise NotRun("no replicate is complete over all points")
+    columns, start = {}, 0
+    for role, arm in arms.items():
+        stop = start + len(arm.samples)
+        columns[role] = [row[start:stop] for row in table]
+        start = stop
+    points = {role: arm.points for role, arm in arms.items()}
+    widths = {len(p) for p in points.values()} - {1}
+    if len(widths) > 1:
+        raise NotRun(f"the arms have different points in the plan {view.label}")
+    return Data(columns, points, groups, len(shared), samples)
+
+
+def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
+    """Points as units: those that are finished in every arm."""
+    longest = max(arms.values(), key=lambda arm: len(arm.points))
+    finished = {role: arm.finished() for role, arm in arms.items()}
+    for role, arm in arms.items():
+        if not finished[role]:
+            raise NotRun(f"{arm.name(arm.points[0])}: {arm.samples[0].problem}")
+
+    def everywhere(point: Any) -> bool:
+        several = [role for role, arm in arms.items() if len(arm.points) > 1]
+        return all(any(same(point, other) for other in finished[role]) for role in several)
+
+    points = [point for point in longest.points if everywhere(point)]
+    if not points:
+        raise NotRun(f"none of the {units} is finished in every arm")
+    samples = {role: [arm.at(point) for point in points] for role, arm in arms.items()}
+    every = [sample for several in samples.values() for sample in several]
+    columns = {role: [[sample.mean] for sample in several] for role, several in samples.items()}
+    n, planned = len(points), len(longest.points)
+    caveat = f"{n} {units}" if n == planned else f"{n} of {planned} {units}"
+    if all(len(set(sample.groups.values())) <= 1 for sample in every):
+        caveat += ", one generator each"
+    names = [str(point) for point in points]
+    return Data(columns, dict.fromkeys(arms, [None]), names, n, every, caveat)
+
+
+def _paired_difference(data: Data, test: TestSpec) -> Effect:
+    a, b = data.mean("a"), data.mean("b")
+    if "below" in test:
+        differences = [x - y for x, y in zip(a, b, strict=True)]
+        return hypotheses.threshold(differences, groups=data.groups, below=test["below"])
+    return hypotheses.paired_difference(a, b, test.get("margin", 0.0), data.groups)
+
+
+def _threshold(data: Data, test: TestSpec) -> Effect:
+    return hypotheses.threshold(
+        data.mean("a"), test.get("above"), data.groups, below=test.get("below")
+    )
+
+
+def _equivalence(data: Data, test: TestSpec) -> Effect:
+    values = data.mean("a")
+    if "b" in data.arms:
+        values = [a - b for a, b in zip(values, data.mean("b"), strict=True)]
+    return hypotheses.equivalence(values, test["margin"], test.get("value", 0.0), data.groups)
+
+
+def _spearman(data: Data, test: TestSpec) -> Effect:
+    if len(data.points["a"]) < 3:
+        raise NotRun(f"{len(data.points['a'])} points: a trend needs three")
+    return hypotheses.spearman_trend(
+        data.points["a"], data.arms["a"], test.get("above", 0.0), data.groups
+    )
+
+
+def _rank_association(data: Data, test: TestSpec) -> Effect:
+    if data.n < 4:
+        raise NotRun(f"{data.caveat}: a rank association needs four")
+    return hypotheses.rank_association(data.mean("a"), data.mean("b"), test["within"])
+
+
+def _all_above(data: Data, test: TestSpec) -> Effect:
+    return hypotheses.all_above(data.differences("a", "b"), test.get("margin", 0.0), data.groups)
+
+
+def _all_between(data: Data, test: TestSpec) -> Effect:
+    above = data.differences("a", "lower")
+    below = [[-x for x in row] for row in data.differences("a", "upper")]
+    table = [left + right for left, right in zip(above, below, strict=True)]
+    effect = hypotheses.all_above(table, test.get("margin", 0.0), data.groups)
+    return dataclasses.replace(effect, note=effect.note.replace("points", "distances"))
+
+
+def _sign_test(data: Data, test: TestSpec) -> Effect:
+    if "b" in data.arms:
+        table = data.differences("a", "b")
+    elif "below" in test:
+        table = [[test["below"] - x for x in row] for row in data.arms["a"]]
+    else:
+        table = [[x - test["above"] for x in row] for row in data.arms["a"]]
+    if data.caveat:  # the units are the points
+        return hypotheses.sign_test([row[0] for row in table])
+    return hypotheses.sign_test([sum(column) / data.n for column in zip(*table, strict=True)])
+
+
+def _monotone(data: Data, test: TestSpec) -> Effect:
+    return hypotheses.monotone(
+        data.arms["a"], test["direction"], test.get("margin", 0.0), data.groups
+    )
+
+
+TESTS: dict[str, Callable[[Data, TestSpec], Effect]] = {
+    "paired_difference": _paired_difference,
+    "threshold": _threshold,
+    "equivalence": _equivalence,
+    "spearman": _spearman,
+    "rank_association": _rank_association,
+    "all_above": _all_above,
+    "all_between": _all_between,
+    "sign_test": _sign_test,
+    "monotone": _monotone,
+}
+
+
+def run_test(data: Data, test: TestSpec) -> Effect:
+    """The effect of a named test; its note also holds the test's label."""
+    effect = TESTS[test["name"]](data, test)
+    note = ", ".join(part for part in (test.get("label", ""), effect.note) if part)
+    return dataclasses.replace(effect, note=note)
