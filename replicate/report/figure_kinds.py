@@ -1,63 +1,33 @@
-"""What a figure can be: a sweep over a setting, a loss curve, a grid of images."""
+"""What a figure can be; here sweeps over a setting and loss curves, the rest beside this file."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from replicate.evaluation.statistics import mean_interval
-from replicate.report.artifacts import NotAvailable, first_record, locate
-from replicate.report.config import Selector, StudyConfig
+from replicate.report.artifacts import NotAvailable, first_record
+from replicate.report.config import StudyConfig
+from replicate.report.figure_base import (
+    COLOURS,
+    DASHES,
+    REPORTED,
+    Source,
+    empty,
+    legend,
+    load,
+    named,
+    routes_text,
+    selector_of,
+)
+from replicate.report.figure_classes import bars, confusion, curves, summary
+from replicate.report.figure_pictures import images, neighbours, strip
 from replicate.report.views import View
 
-COLOURS = {"shipped": "#2f6db3", "yours": "#c2571a"}
-DASHES = {"shipped": "-", "yours": "-."}
-REPORTED = "#333333"
 LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
 BINS = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where a figure's numbers come from."""
-
-    config: StudyConfig
-    sides: Mapping[str, View | None]
-    shipped: Path
-
-    def views(self) -> list[tuple[str, View]]:
-        """The sides that hold anything."""
-        return [(side, view) for side, view in self.sides.items() if view and view.done]
-
-
-def _named(side: str, view: View) -> str:
-    return f"{side} ({view.label})"
-
-
-def _routes(routes) -> str:
-    return "data: " + ", ".join(sorted(routes)) if routes else "data route not recorded"
-
-
-def _selector(source: Mapping[str, Any]) -> Selector:
-    return Selector(source["stage"], source.get("settings", {}))
-
-
-def _empty(axes, reason: str) -> None:
-    axes.text(
-        0.5, 0.5, f"not available\n{reason}", ha="center", va="center", transform=axes.transAxes,
-        color="#777777", wrap=True,
-    )  # fmt: skip
-
-
-def _legend(figure, axes) -> None:
-    """One legend below the axes, a label once."""
-    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    if named:
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2, fontsize=8)
 
 
 # ------------------------------------------------------------------ sweeps
@@ -92,7 +62,7 @@ def _draw_sweep(axes, side: str, view: View, points, shift: float) -> str:
     runs = f"n = {min(counts)}" + (f" to {max(counts)}" if min(counts) < max(counts) else "")
     axes.errorbar(
         x, means, spread, fmt="o-", color=colour, ms=4, lw=1.2, elinewidth=1, capsize=2, zorder=4,
-        label=f"{_named(side, view)}: mean and SD, {runs}",
+        label=f"{named(side, view)}: mean and SD, {runs}",
     )  # fmt: skip
     low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
     known = np.isfinite(low)
@@ -102,7 +72,7 @@ def _draw_sweep(axes, side: str, view: View, points, shift: float) -> str:
             label="95 % interval of the mean",
         )  # fmt: skip
     routes = frozenset().union(*(point[4] for point in points))
-    return f"{_named(side, view)}: {runs} networks a point, {_routes(routes)}"
+    return f"{named(side, view)}: {runs} networks a point, {routes_text(routes)}"
 
 
 def _draw_lines(axes, lines, source: Source) -> None:
@@ -118,7 +88,7 @@ def _draw_lines(axes, lines, source: Source) -> None:
             sample = view.sample(series.selector.at(**{series.x: line[series.x]}))
             if sample.n:
                 mean = sum(sample.values.values()) / sample.n
-                label = f"{line['label']} ({_named(side, view)}, n = {sample.n})"
+                label = f"{line['label']} ({named(side, view)}, n = {sample.n})"
                 axes.axhline(mean, color=colour, lw=1.2, ls=DASHES[side], zorder=1, label=label)
 
 
@@ -139,17 +109,11 @@ def sweep(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
             captions.append(_draw_sweep(axes, side, view, points, 0.004 * len(drawn)))
             drawn.append(points)
     axes.set(xlabel=entry.get("xlabel", series.x), ylabel=entry.get("ylabel", ""))
-    _legend(figure, axes)
+    legend(figure, axes)
     return captions
 
 
 # ------------------------------------------------------------------ loss curves
-def _load(view: View, entry: Mapping[str, Any], source: Source):
-    record = first_record(view, _selector(entry["source"]))
-    path = locate(view, record, entry["source"]["artifact"], source.shipped)
-    return record, np.load(path, allow_pickle=False)
-
-
 def _draw_batches(axes, losses: np.ndarray, colour: str, label: str) -> None:
     """Mean of each bin of batches as a line, its range as a band."""
     bins = np.array_split(np.asarray(losses, dtype=float), min(BINS, losses.size))
@@ -172,10 +136,10 @@ def _draw_epoch_means(axes, config: StudyConfig, block: str, per_epoch: float) -
 def _loss_of(view: View, entry: Mapping[str, Any], source: Source):
     """`(record, losses, batches an epoch)`; by epoch, with 0 batches, where the file is missing."""
     curve_name = entry["source"].get("curve", "")
-    record = first_record(view, _selector(entry["source"]))
+    record = first_record(view, selector_of(entry["source"]))
     curve = record.curves.get(curve_name, [])
     try:
-        _, losses = _load(view, entry, source)
+        _, losses = load(view, entry, source)
     except NotAvailable:
         if not curve:
             raise
@@ -211,79 +175,32 @@ def loss(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     for side, (view, record, losses, per_epoch) in shown.items():
         if bool(per_epoch) != bool(batches):
             continue  # by epoch beside by batch: one axis cannot show both
-        name = _named(side, view)
+        name = named(side, view)
         _draw_loss(axes, name, COLOURS[side], losses * entry.get("scale", 1.0), per_epoch)
-        routes = _routes(view.routes_of(record.key))
+        routes = routes_text(view.routes_of(record.key))
         captions.append(f"{name}: replicate {record.trial.replicate}, {routes}")
     if "reported" in entry:
         _draw_epoch_means(axes, source.config, entry["reported"], batches or 1.0)
     elif not shown:
-        _empty(axes, "; ".join(reasons) or "not run")
+        empty(axes, "; ".join(reasons) or "not run")
     _draw_lines(axes, entry.get("lines", []), source)
     axes.set(xlabel="batch" if batches else "epoch", ylabel=entry.get("ylabel", "loss"))
     if "ylim" in entry:
         scale = entry.get("scale", 1.0)
         ends = [float(losses[-1]) * scale * 1.1 for _, _, losses, _ in shown.values()]
         axes.set_ylim(entry["ylim"][0], max([entry["ylim"][1], *ends]))
-    _legend(figure, axes)
+    legend(figure, axes)
     return captions
 
 
-# ------------------------------------------------------------------ images
-def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Up to 40 images and labels (-1: none); of many, the same number of each label in columns."""
-    plain = isinstance(bundle, np.ndarray)
-    pixels = bundle if plain else bundle["images"]
-    labels = np.full(len(pixels), -1) if plain or "labels" not in bundle else bundle["labels"]
-    if len(pixels) > columns:
-        seen: dict[int, int] = {}
-        turns = []
-        for label in labels.tolist():
-            turns.append(seen.get(label, 0))
-            seen[label] = turns[-1] + 1
-        order = np.lexsort((labels, turns))
-        pixels, labels = pixels[order], labels[order]
-    return pixels[: columns * rows], labels[: columns * rows]
-
-
-def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """One picture of all images, each below its label; one axes, since many are slow."""
-    columns = min(10, len(pixels))
-    rows = -(-len(pixels) // columns)
-    height, width, depth = pixels.shape[1:]
-    high, wide, gap = round(1.4 * height), round(1.1 * width), round(0.35 * height)
-    canvas = np.zeros((rows * high, columns * wide, depth), dtype=pixels.dtype)
-    axes = figure.subplots()
-    if depth > 1:
-        canvas[:] = 255
-    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-        top, left = index // columns * high + gap, index % columns * wide
-        canvas[top : top + height, left : left + width] = image
-        if label >= 0:
-            place = dict(ha="center", va="bottom", fontsize=9)
-            axes.text(left + width / 2, top - 1, str(label), **place)
-    axes.imshow(canvas.squeeze(), cmap="gray_r" if depth == 1 else None)
-    axes.axis("off")
-    figure.set_size_inches(7.2, 7.2 * canvas.shape[0] / canvas.shape[1] + 0.1)
-
-
-def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
-    """A grid of images with their labels, of the first side that has them; returns captions."""
-    reasons = []
-    for side, view in reversed(source.views()):
-        try:
-            record, bundle = _load(view, entry, source)
-        except NotAvailable as reason:
-            reasons.append(f"{side}: {reason}")
-            continue
-        _draw_grid(figure, *_grid(bundle))
-        routes = _routes(view.routes_of(record.key))
-        return [f"{_named(side, view)}: replicate {record.trial.replicate}, {routes}"]
-    axes = figure.subplots()
-    axes.axis("off")
-    figure.set_size_inches(7.2, 1.6)
-    _empty(axes, "; ".join(reasons) or "not run")
-    return []
-
-
-KINDS = {"sweep": sweep, "loss": loss, "images": images}
+KINDS = {
+    "sweep": sweep,
+    "loss": loss,
+    "images": images,
+    "strip": strip,
+    "neighbours": neighbours,
+    "confusion": confusion,
+    "curves": curves,
+    "bars": bars,
+    "summary": summary,
+}

@@ -12,7 +12,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from replicate.report.figure_kinds import KINDS, Source
+from replicate.report.figure_base import Source
+from replicate.report.figure_kinds import KINDS
 
 STYLE = {
     "font.size": 10,

@@ -15,7 +15,7 @@ from replicate.report import tables
 from replicate.report.cells import CellResult, compare
 from replicate.report.claims import ClaimResult, judge
 from replicate.report.config import StudyConfig
-from replicate.report.figure_kinds import Source
+from replicate.report.figure_base import Source
 from replicate.report.figures import Drawn, draw_all
 from replicate.report.history import margins_commit
 from replicate.report.views import View, views_of

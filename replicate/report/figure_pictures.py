@@ -1,0 +1,149 @@
+"""Figures made of images: grids, strips over training, nearest neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from replicate.report.artifacts import NotAvailable, first_record
+from replicate.report.figure_base import (
+    Source,
+    empty_panel,
+    first_bundle,
+    named,
+    read_artifact,
+    routes_text,
+    selector_of,
+)
+
+WIDTH = 7.2  # inches
+
+
+def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Up to 40 images and labels (-1: none); of many, the same number of each label in columns."""
+    plain = isinstance(bundle, np.ndarray)
+    pixels = bundle if plain else bundle["images"]
+    labels = np.full(len(pixels), -1) if plain or "labels" not in bundle else bundle["labels"]
+    if len(pixels) > columns:
+        seen: dict[int, int] = {}
+        turns = []
+        for label in labels.tolist():
+            turns.append(seen.get(label, 0))
+            seen[label] = turns[-1] + 1
+        order = np.lexsort((labels, turns))
+        pixels, labels = pixels[order], labels[order]
+    return pixels[: columns * rows], labels[: columns * rows]
+
+
+def _draw_canvas(figure, rows: Sequence[np.ndarray], above: float, below: float = 0.0):
+    """One picture of rows of images, for many axes are slow.
+
+    Args:
+        figure: to draw on; its height is set.
+        rows: arrays (images, height, width, channels), as many images in each or fewer.
+        above: room above each image, as a share of its height.
+        below: room below each row.
+
+    Returns:
+        `(axes, tops, step)`: the axes in pixels, the top of each row, pixels from image to image.
+    """
+    height, width, depth = rows[0].shape[1:]
+    step, gap = round(1.1 * width), round(above * height)
+    high = height + gap + round(below * height)
+    shape = (len(rows) * high, max(map(len, rows)) * step, depth)
+    canvas = np.full(shape, 255 if depth > 1 else 0, dtype=rows[0].dtype)
+    tops = [index * high + gap for index in range(len(rows))]
+    for top, row in zip(tops, rows, strict=True):
+        for column, image in enumerate(row):
+            canvas[top : top + height, column * step : column * step + width] = image
+    axes = figure.subplots()
+    axes.imshow(canvas.squeeze(), cmap="gray_r" if depth == 1 else None)
+    axes.axis("off")
+    figure.set_size_inches(WIDTH, WIDTH * canvas.shape[0] / canvas.shape[1] + 0.1)
+    return axes, tops, step
+
+
+def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
+    """Images, each below its label."""
+    columns = min(10, len(pixels))
+    rows = [pixels[i : i + columns] for i in range(0, len(pixels), columns)]
+    axes, tops, step = _draw_canvas(figure, rows, 0.4)
+    size = 7.5 if names else 9
+    for index, label in enumerate(labels.tolist()):
+        if label >= 0:
+            x = index % columns * step + pixels.shape[2] / 2
+            text = names[label] if names else str(label)
+            axes.text(x, tops[index // columns] - 1, text, ha="center", va="bottom", fontsize=size)
+
+
+def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """A grid of images with their labels, of the first side that has them; returns captions."""
+    found, reasons = first_bundle(entry, source)
+    if found is None:
+        return empty_panel(figure, reasons)
+    _draw_grid(figure, *_grid(found[1]), source.config.study.get("classes", ()))
+    return [found[0]]
+
+
+def strip(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Samples of the same noise as training goes on, a row an epoch; returns captions.
+
+    The artifact holds `images` (snapshots, samples, height, width, channels) and `epochs`.
+    """
+    found, reasons = first_bundle(entry, source)
+    if found is None:
+        return empty_panel(figure, reasons)
+    rows, epochs = found[1]["images"], found[1]["epochs"].tolist()
+    axes, tops, _ = _draw_canvas(figure, list(rows), 0.1)
+    height = rows.shape[2]
+    for top, epoch in zip(tops, epochs, strict=True):
+        axes.text(-2, top + height / 2, f"epoch {epoch}", ha="right", va="center", fontsize=9)
+    return [found[0]]
+
+
+def _closest(view, entry: Mapping[str, Any], source: Source, by: str):
+    """For each value of a setting, the closest pair: `(pairs, routes, reasons)`."""
+    pairs, routes, reasons = [], set(), []
+    for value in view.points(selector_of(entry["source"]), by):
+        try:
+            record = first_record(view, selector_of(entry["source"], **{by: value}))
+            bundle = read_artifact(view, record, entry["source"]["artifact"], source)
+        except NotAvailable as reason:
+            reasons.append(f"{value}: {reason}")
+            continue
+        routes |= view.routes_of(record.key)
+        best = int(np.argmin(bundle["distance"]))
+        pair = [bundle[name][best] for name in ("synthetic", "real", "distance")]
+        pairs.append((str(value), *pair))
+    return pairs, routes, reasons
+
+
+def _draw_pairs(figure, pairs) -> None:
+    names, synthetic, real, distance = zip(*pairs, strict=True)
+    rows = [np.stack(synthetic), np.stack(real)]
+    axes, tops, step = _draw_canvas(figure, rows, 0.35, 0.05)
+    height, width = rows[0].shape[1:3]
+    for column, (name, far) in enumerate(zip(names, distance, strict=True)):
+        x = column * step + width / 2
+        axes.text(x, tops[0] - 1, name, ha="center", va="bottom", fontsize=7.5)
+        axes.text(x, tops[1] - 1, f"{float(far):.3g}", ha="center", va="bottom", fontsize=8)
+    for top, text in zip(tops, ("synthetic", "nearest\nreal"), strict=True):
+        axes.text(-2, top + height / 2, text, ha="right", va="center", fontsize=8.5)
+
+
+def neighbours(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """For each value of the setting `by`, the closest of the stored pairs; returns captions.
+
+    Synthetic images stand above their nearest training images, the distance between them. The
+    artifact holds `synthetic` and `real` (pairs, height, width, channels) and `distance`.
+    """
+    reasons = []
+    for side, view in reversed(source.views()):
+        pairs, routes, missing = _closest(view, entry, source, entry["by"])
+        if pairs:
+            _draw_pairs(figure, pairs)
+            return [f"{named(side, view)}: closest stored pair of each, {routes_text(routes)}"]
+        reasons += [f"{side}: {reason}" for reason in missing[:1] or ["not in the plan"]]
+    return empty_panel(figure, reasons)
