@@ -8,7 +8,7 @@ from replicate.runs.study import SOURCES
 PACKAGE = Path(__file__).parents[1] / "replicate"
 ALLOWED = {
     "data": {"data", "runs"},
-    "evaluation": {"evaluation", "models"},
+    "evaluation": {"evaluation", "models", "data"},
     "models": {"models"},
     "report": {"report", "evaluation", "runs"},
     "runs": {"runs", "data"},
