@@ -26,12 +26,16 @@ class NotRun(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One reference of a test: its points (None: the series has no x) and their samples."""
+    """One reference of a test: its points (None: the series has no x) and their samples.
+
+    `single` where the reference means one point, which then stands for every point of other arms.
+    """
 
     label: str
     x: str
     points: list[Any]
     samples: list[Sample]
+    single: bool
 
     def name(self, point: Any) -> str:
         """The arm at one of its points, for messages."""
@@ -42,8 +46,8 @@ class Arm:
         return [p for p, sample in zip(self.points, self.samples, strict=True) if sample.n]
 
     def at(self, point: Any) -> Sample:
-        """The sample of a point; an arm of one point stands for every point."""
-        if len(self.points) == 1:
+        """The sample of a point."""
+        if self.single:
             return self.samples[0]
         matching = zip(self.points, self.samples, strict=True)
         return next(sample for p, sample in matching if same(p, point))
@@ -84,6 +88,7 @@ class Data:
 def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> Arm:
     series = view.config.series[reference["series"]]
     fixed = {name: value for name, value in reference.items() if name not in REFERENCE_FIELDS}
+    single = not series.x or series.x in fixed
     if not series.x:
         points: list[Any] = [None]
     elif series.x in fixed:
@@ -93,7 +98,7 @@ def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> 
     if not points:
         raise NotRun(f"{series.label}: not part of the plan {view.label}")
     samples = [view.sample(series.at(point).at(**fixed)) for point in points]
-    return Arm(series.label, series.x, points, samples)
+    return Arm(series.label, series.x, points, samples, single)
 
 
 def gather(view: View, test: TestSpec) -> Data:
@@ -138,7 +143,7 @@ def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
             raise NotRun(f"{arm.name(arm.points[0])}: {arm.samples[0].problem}")
 
     def everywhere(point: Any) -> bool:
-        several = [role for role, arm in arms.items() if len(arm.points) > 1]
+        several = [role for role, arm in arms.items() if not arm.single]
         return all(any(same(point, other) for other in finished[role]) for role in several)
 
     points = [point for point in longest.points if everywhere(point)]
@@ -149,8 +154,11 @@ def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
     columns = {role: [[sample.mean] for sample in several] for role, several in samples.items()}
     n, planned = len(points), len(longest.points)
     caveat = f"{n} {units}" if n == planned else f"{n} of {planned} {units}"
-    if all(len(set(sample.groups.values())) <= 1 for sample in every):
+    made = [len(set(sample.groups.values())) for sample in every]
+    if max(made) == 1:
         caveat += ", one generator each"
+    else:
+        caveat += f", {min(made)} to {max(made)} generators each"
     names = [str(point) for point in points]
     return Data(columns, dict.fromkeys(arms, [None]), names, n, every, caveat)
 

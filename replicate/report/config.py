@@ -27,6 +27,7 @@ class Selector:
         curve: name of a curve, one number an epoch.
         epoch: which number of the curve, from 1.
         differs: settings that must not have their base value.
+        free: settings whose base value is not implied.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class Selector:
     curve: str = ""
     epoch: int = 0
     differs: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
 
     def at(self, **settings: Any) -> Selector:
         """The same selector with further settings."""

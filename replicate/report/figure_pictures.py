@@ -78,11 +78,35 @@ def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray, names: Sequence[s
             axes.text(x, tops[index // columns] - 1, text, ha="center", va="bottom", fontsize=size)
 
 
+def _stacked(entry: Mapping[str, Any], source: Source):
+    """As `first_bundle`, of the artifacts of every value of the setting `by` in one."""
+    by, reasons = entry["by"], []
+    for side, view in reversed(source.views()):
+        bundles, routes = [], set()
+        for value in view.points(selector_of(entry["source"]), by):
+            try:
+                record = first_record(view, selector_of(entry["source"], **{by: value}))
+                bundle = read_artifact(view, record, entry["source"]["artifact"], source)
+            except NotAvailable as reason:
+                reasons.append(f"{side}: {value} {reason}")
+                continue
+            bundles.append(bundle)
+            routes |= view.routes_of(record.key)
+        if bundles:
+            names = ("images", "labels")
+            stacked = {name: np.concatenate([b[name] for b in bundles]) for name in names}
+            return (f"{named(side, view)}: {routes_text(routes)}", stacked), reasons
+    return None, reasons
+
+
 def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
-    """A grid of images with their labels, of the first side that has them; returns captions."""
-    found, reasons = first_bundle(entry, source)
+    """A grid of images with their labels, of the first side that has them; returns captions.
+
+    With `by`, a setting such as the class, the images of all its values are shown together.
+    """
+    found, reasons = _stacked(entry, source) if "by" in entry else first_bundle(entry, source)
     if found is None:
-        return empty_panel(figure, reasons)
+        return empty_panel(figure, reasons[:2])
     _draw_grid(figure, *_grid(found[1]), source.config.study.get("classes", ()))
     return [found[0]]
 

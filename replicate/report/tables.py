@@ -158,23 +158,50 @@ def _groups(view: View, selector: Selector, by: Sequence[str]) -> list[dict[str,
 
 
 def extras_tables(config: StudyConfig, views: Iterable[View]) -> list[Table]:
-    """Arms without a reported counterpart, beside the same points under the base settings."""
-    views, tables = list(views), []
-    for entry in config.extras:
-        differs = tuple(entry.get("differs", ()))
-        arm = Selector(entry["stage"], entry.get("settings", {}), entry["metric"], differs=differs)
-        rows = []
-        for view in views:
-            for point in _groups(view, arm, entry["by"]):
-                base = {k: v for k, v in point.items() if k not in {*differs, *arm.settings}}
-                plain = Selector(entry["stage"], base, entry["metric"])
-                texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
-                rows.append((view.side, view.label, format_settings(point), *texts))
-        columns = ("side", "run", "point", "this arm", "base settings")
-        rows = rows or [("-", "-", "-", "not run", "-")]
-        title = f"{entry['title']}: {entry['what']}"
-        tables.append(Table(f"extra_{entry['id']}", title, columns, tuple(rows), len(rows) > 5))
-    return tables
+    """Numbers without a reported counterpart, a row a point.
+
+    With `metric`, the same points under the base settings stand beside; with `metrics`, a column
+    each.
+    """
+    views = list(views)
+    return [
+        _metrics_table(entry, views) if "metrics" in entry else _arm_table(entry, views)
+        for entry in config.extras
+    ]
+
+
+def _extra(entry: Mapping[str, Any], columns: tuple[str, ...], rows: list) -> Table:
+    rows = rows or [("-", "-", "-", "not run", *["-"] * (len(columns) - 4))]
+    title = f"{entry['title']}: {entry['what']}"
+    return Table(f"extra_{entry['id']}", title, columns, tuple(rows), len(rows) > 5)
+
+
+def _arm_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
+    differs = tuple(entry.get("differs", ()))
+    arm = Selector(entry["stage"], entry.get("settings", {}), entry["metric"], differs=differs)
+    rows = []
+    for view in views:
+        for point in _groups(view, arm, entry["by"]):
+            base = {k: v for k, v in point.items() if k not in {*differs, *arm.settings}}
+            plain = Selector(entry["stage"], base, entry["metric"])
+            texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
+            rows.append((view.side, view.label, format_settings(point), *texts))
+    return _extra(entry, ("side", "run", "point", "this arm", "base settings"), rows)
+
+
+def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
+    metrics, free = entry["metrics"], tuple(entry.get("free", ()))
+    plain = Selector(entry["stage"], entry.get("settings", {}), free=free)
+    rows = []
+    for view in views:
+        for point in _groups(view, plain, entry["by"]):
+            arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
+            texts = [_sample_text(view, arm) if view.sample(arm).n else "-" for arm in arms]
+            if set(texts) == {"-"}:
+                texts[0] = view.sample(arms[0]).problem
+            rows.append((view.side, view.label, format_settings(point), *texts))
+    names = tuple(metric.replace("_", " ") for metric in metrics)
+    return _extra(entry, ("side", "run", "point", *names), rows)
 
 
 def _sample_text(view: View, selector: Selector) -> str:

@@ -78,7 +78,7 @@ def matches(trial: Trial, selector: Selector, base: Mapping[str, Any]) -> bool:
     ):
         return False
     for name, value in base.items():
-        if name in selector.settings or name not in trial.settings:
+        if name in selector.settings or name in selector.free or name not in trial.settings:
             continue
         if same(trial.settings[name], value) == (name in selector.differs):
             return False

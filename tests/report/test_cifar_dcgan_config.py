@@ -1,0 +1,112 @@
+"""The file of cifar_dcgan holds every number that the report gives, by its own margin rule."""
+
+import math
+
+import pytest
+
+from replicate.report.claim_tests import TESTS
+from replicate.report.config import load
+from replicate.report.figure_kinds import KINDS
+from replicate.report.views import same
+from replicate.runs.files import project_root
+
+PATH = project_root() / "paper_configs" / "cifar_dcgan.toml"
+TABLE_1 = {
+    "airplane": 65.113, "automobile": 38.06, "bird": 73.156, "cat": 52.456, "deer": 48.013,
+    "dog": 37.978, "frog": 40.173, "horse": 51.377, "ship": 32.909, "truck": 27.774,
+}  # fmt: skip
+TABLE_2 = {  # experiment -> training set, test set, accuracy in training and in test
+    "1": ("real", "real", 0.8573, 0.7166),
+    "4": ("real", "synthetic", 0.8573, 0.5011),
+    "2": ("synthetic", "synthetic", 1.0, 1.0),
+    "5": ("synthetic", "real", 1.0, 0.1359),
+    "3": ("mixed", "mixed", 0.9613, 0.8546),
+}
+DERIVED = ("0.7092", "0.9226", "0.8583", "46.7009", "27.774", "73.156")
+STATED = (
+    "4,500 / 500 / 1,000",
+    "60,000",
+    "90,000 / 10,000 / 20,000",
+    "6,000",
+    "0.0005",
+    "0.0001",
+    "100 epochs",
+)
+
+
+@pytest.fixture(scope="module")
+def study():
+    """The study's own file."""
+    return load(PATH)
+
+
+def test_table_1_is_there_and_never_scored(study):
+    cells = [cell for cell in study.cells if cell.block == "table1"]
+    assert {c.selector.settings["klass"]: c.reported for c in cells} == TABLE_1
+    assert all(c.unscored and math.isnan(c.margin) for c in cells)
+    assert {c.selector.settings["extractor"] for c in cells} == {"inception_imagenet"}
+
+
+def test_table_2_is_there(study):
+    cells = {cell.label: cell for cell in study.cells if cell.block == "table2"}
+    assert len(cells) == 2 * len(TABLE_2)
+    for experiment, (trained, tested, training, test) in TABLE_2.items():
+        mine = [cell for label, cell in cells.items() if label.startswith(experiment)]
+        assert {cell.selector.settings["arm"] for cell in mine} == {trained}
+        found = {cell.selector.metric: cell.reported for cell in mine}
+        assert found == {
+            "train_accuracy_last": training, f"test_accuracy_{tested}_selected": test,
+        }  # fmt: skip
+
+
+def test_derived_and_stated_numbers_are_told():
+    text = PATH.read_text()
+    told = text[text.index("[study]") :]
+    missing = [number for number in (*DERIVED, *STATED) if number not in told]
+    assert not missing
+
+
+def test_margins_follow_the_one_rule(study):
+    for cell in study.cells:
+        if not cell.unscored:
+            rule = max(0.01, 0.1 * min(cell.reported, 1 - cell.reported))
+            assert cell.margin == pytest.approx(rule, abs=6e-5)
+
+
+def test_claims_and_figures_are_complete(study):
+    claims = [claim for claim in study.claims if not claim.control]
+    assert [claim.id for claim in claims] == [f"H{i}" for i in range(1, 13)]
+    assert {c.id for c in claims if c.primary} == {"H1", "H2", "H3", "H5", "H10"}
+    verdicts = {c.id: c.on_reported for c in claims if c.on_reported != "holds"}
+    assert verdicts == {"H5": "mixed"} | dict.fromkeys(("H9", "H10", "H11", "H12"), "untested")
+    assert {test["name"] for c in study.claims for test in c.tests} <= set(TESTS)
+    figures = [figure["id"] for figure in study.figures]
+    assert figures[:11] == [f"fig{i}" for i in range(1, 12)]
+    assert {figure["kind"] for figure in study.figures} <= set(KINDS)
+    assert all(gap["tag"] in ("S", "C", "I", "F") for gap in study.log["gaps"])
+
+
+def test_what_is_named_exists_in_the_plan(study):
+    """Every selector of a claim, cell or figure means trials of preset paper with extensions."""
+    from replicate.report.views import matches
+    from replicate.runs.plan import preset_trials
+    from replicate.runs.study import load_study
+
+    trials = preset_trials(load_study("replicate.cifar_dcgan"), "paper")
+    selectors = [(cell.label, cell.selector) for cell in study.cells]
+    for claim in study.claims:
+        for test in claim.tests:
+            for reference in (value for value in test.values() if isinstance(value, dict)):
+                series = study.series[reference["series"]]
+                points = series.over or [reference.get(series.x)]
+                if points == [None] and series.x:
+                    selectors.append((claim.id, series.selector))
+                else:
+                    selectors += [(claim.id, series.at(point)) for point in points]
+    for name, selector in selectors:
+        found = [trial for trial in trials if matches(trial, selector, study.base)]
+        assert found, f"{name}: {selector}"
+        varying = {key for t in found for key in t.settings} - {"klass"}
+        for key in varying:
+            values = [t.settings.get(key) for t in found]
+            assert all(same(value, values[0]) for value in values), f"{name}: {key}"
