@@ -58,6 +58,7 @@ class FakeStore:
     """Writes plans and records with given numbers."""
 
     root: object
+    study: str = STUDY
 
     def add(self, results, label="paper", route="package", missing=()):
         """Write a plan of all trials, and a record for each that is not missing.
@@ -70,8 +71,8 @@ class FakeStore:
         """
         store = Store(self.root)
         trials = [trial for trial, _ in results]
-        store.write_plan(Plan(STUDY, label, label.split("-")[0], {}, tuple(trials)))
-        known = store.done_keys(STUDY)
+        store.write_plan(Plan(self.study, label, label.split("-")[0], {}, tuple(trials)))
+        known = store.done_keys(self.study)
         for trial, outcome in results:
             if trial.key in missing or trial.key in known:
                 continue
@@ -79,7 +80,7 @@ class FakeStore:
         return store
 
     def record(self, trial, outcome, route):
-        """One record; a dictionary's lists are curves, its arrays artifacts, the rest metrics."""
+        """One record; lists are curves, arrays and text (JSON) artifacts, the rest metrics."""
         common = dict(
             trial=trial, run_id="test", data={"name": "mnist", "route": route},
             wall_seconds=2.0, created="2024-01-01T00:00:00Z",
@@ -87,18 +88,21 @@ class FakeStore:
         if isinstance(outcome, Exception):
             return Record(status="failed", error=f"{outcome}\ntrace", **common)
         curves = {k: v for k, v in outcome.items() if isinstance(v, list)}
-        arrays = {k: v for k, v in outcome.items() if isinstance(v, (np.ndarray, dict))}
+        arrays = {k: v for k, v in outcome.items() if isinstance(v, (np.ndarray, dict, str))}
         metrics = {k: v for k, v in outcome.items() if k not in curves and k not in arrays}
         artifacts = {name: self._artifact(trial, name, value) for name, value in arrays.items()}
         return Record(status="done", metrics=metrics, curves=curves, artifacts=artifacts, **common)
 
     def _artifact(self, trial, name, value):
         buffer = io.BytesIO()
-        if isinstance(value, dict):
+        if isinstance(value, str):
+            buffer.write(value.encode())
+        elif isinstance(value, dict):
             np.savez(buffer, **value)
         else:
             np.save(buffer, value)
-        file = f"{name}.{'npz' if isinstance(value, dict) else 'npy'}"
+        suffix = {str: "json", dict: "npz"}.get(type(value), "npy")
+        file = f"{name}.{suffix}"
         path = Store(self.root).artifact_dir(trial) / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
