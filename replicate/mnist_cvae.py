@@ -225,7 +225,7 @@ def run_generators(trials, context):
     """Stage `generator`: fit the beta-CVAE; losses are per image, as in Fig. 2."""
     import numpy as np
 
-    from replicate.training.fused_adam import FusedAdam
+    from replicate.training.optimizers import FusedAdam
     from replicate.training.generator import run_generator_trial
 
     for trial in trials:

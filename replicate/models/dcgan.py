@@ -98,16 +98,6 @@ def build_discriminator(num_classes: int = 0, seed: int | None = None) -> keras.
     return initialize(keras.Model(inputs, logits, name="discriminator"), "keras", seed)
 
 
-def scale_bytes(images: np.ndarray) -> np.ndarray:
-    """Images uint8 as float32 in [-1, 1], the range of tanh: (x - 127.5) / 127.5."""
-    return (np.asarray(images, np.float32) - 127.5) / 127.5
-
-
-def to_bytes(images) -> np.ndarray:
-    """Images in [-1, 1] as uint8: clipped, then rounded."""
-    return np.rint(np.clip(np.asarray(images), -1.0, 1.0) * 127.5 + 127.5).astype(np.uint8)
-
-
 @keras.saving.register_keras_serializable("replicate")
 class DCGAN(keras.Model):
     """A generator and a discriminator that are trained in turns (Algorithm 1).
@@ -188,6 +178,10 @@ class DCGAN(keras.Model):
     def inference_layers(self):
         """The layers that drawing images needs, by name."""
         return {"generator": self.generator}
+
+    def network_at_fault(self, values):
+        """Which network's weights were lost, from a step's values of which one is not finite."""
+        return "generator" if np.isfinite(values["d_real"]) else "discriminator"
 
     def generate(self, noise, labels=None):
         """Images float32 `(batch, 32, 32, 3)` in [-1, 1].

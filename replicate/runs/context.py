@@ -21,12 +21,14 @@ class Context:
         data_dir: folder of prepared data sets, or None.
         stand_in: whether a drawn stand-in may replace an absent data set (preset smoke).
         threads: the thread profile, `{"intra": n, "inter": n}`.
+        inception_weights: file of InceptionV3's weights, or None.
     """
 
     store: Store
     data_dir: str | None = None
     stand_in: bool = False
     threads: dict[str, int] = dataclasses.field(default_factory=lambda: {"intra": 0, "inter": 0})
+    inception_weights: str | None = None
     _latest: dict[str, dict[str, Record]] = dataclasses.field(default_factory=dict)
 
     def dataset(self, name: str):
@@ -66,6 +68,10 @@ class Context:
     def checkpoint_dir(self, trial: Trial) -> Path:
         """Folder for the trial's checkpoints."""
         return self.store.checkpoint_dir(trial)
+
+    def log_dir(self, trial: Trial) -> Path:
+        """Folder for what is logged while a trial trains (TensorBoard events, pictures)."""
+        return self.store.root / trial.study / "logs" / trial.key
 
     def progress(self, trial: Trial, fraction: float, text: str = "") -> None:
         """Tell the executor how far a trial is, 0 to 1."""

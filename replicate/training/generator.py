@@ -1,21 +1,35 @@
 """The one training loop of all generators: epochs of `train_step`, resumable, with histories.
 
 A generator is a `keras.Model` whose `train_step` takes one batch and returns that batch's own
-losses. Images stay on the device; an epoch is one graph call per chunk of steps.
+losses; with several networks it also has `named_optimizers()` and `network_at_fault(values)`.
+Images stay on the device; an epoch is one graph call per chunk of steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from replicate.runs.files import write_array
+from replicate.runs.files import write_array, write_atomic
 from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import Checkpoints, save_weights
 from replicate.training.loop import resident_steps, run_epoch
+from replicate.training.telemetry import Strip, TrainingLog
+
+STRIP = "strip/"  # marks the snapshots among a checkpoint's arrays
+
+
+def named_optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
+    """A model's optimizers by name: its own `named_optimizers()`, or the one of `compile`."""
+    named = getattr(model, "named_optimizers", lambda: {"optimizer": model.optimizer})()
+    if "optimizer" in named:
+        named["optimizer"].build(model.trainable_variables)
+    return named
 
 
 def train_generator(
@@ -28,6 +42,9 @@ def train_generator(
     order: Callable[[int], np.ndarray],
     checkpoints: Checkpoints,
     progress: Callable[[float, str], None] = lambda fraction, text: None,
+    strip: Strip | None = None,
+    log_dir: Path | None = None,
+    after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> dict[str, np.ndarray]:
     """Train a generator from its last checkpoint, or from the start, to the last epoch.
 
@@ -40,35 +57,78 @@ def train_generator(
         order: epoch -> permutation of the n images; a function of the epoch alone.
         checkpoints: where the state is kept after each epoch.
         progress: called with the fraction done and a short text.
+        strip: snapshots to take as training goes; restored with the rest.
+        log_dir: folder for TensorBoard events and the strip's picture; None logs nothing.
+        after_epoch: called with the number of epochs done, before they are checkpointed; it is
+            called again for an epoch that a kill undid.
 
     Returns:
         name -> float32 array of each step's value.
 
     Raises:
-        FloatingPointError: if a loss is not finite, naming the epoch.
+        FloatingPointError: if a loss is not finite, naming the epoch and the network.
     """
-    model.optimizer.build(model.trainable_variables)
-    start, histories = checkpoints.restore()
+    named_optimizers(model)  # Builds them, so that their states can be restored.
+    start, arrays = checkpoints.restore()
+    histories = {k: v for k, v in arrays.items() if not k.startswith(STRIP)}
+    if strip is not None:
+        strip.restore({k.removeprefix(STRIP): v for k, v in arrays.items() if k.startswith(STRIP)})
     run = resident_steps(
         lambda *batch: model.train_step(batch), tf.constant(images), tf.constant(labels)
     )
-    for epoch in range(start, epochs):
-        rows = order(epoch).astype(np.int64)
+    with _open_log(log_dir, -(-len(images) // batch_size), histories, strip) as log:
+        for epoch in range(start, epochs):
+            rows = order(epoch).astype(np.int64)
 
-        def tell(done, values, epoch=epoch):
-            text = " ".join(f"{k} {v[-1]:.4g}" for k, v in values.items())
-            progress((epoch + done) / epochs, f"epoch {epoch + 1}/{epochs} {text}")
+            def tell(done, values, epoch=epoch):
+                text = " ".join(f"{k} {v[-1]:.4g}" for k, v in values.items())
+                progress((epoch + done) / epochs, f"epoch {epoch + 1}/{epochs} {text}")
 
-        values = run_epoch(run, rows, batch_size, tell)
-        for name, array in values.items():
-            if not np.isfinite(array).all():
-                raise FloatingPointError(
-                    f"Expected finite losses. Received: {name} not finite in epoch {epoch + 1}"
-                )
-            before = histories.get(name, np.zeros(0, np.float32))
-            histories[name] = np.concatenate([before, array])
-        checkpoints.save(epoch + 1, histories)
+            values = run_epoch(run, rows, batch_size, tell)
+            _check_finite(model, values, epoch)
+            kept = {}
+            if strip is not None:
+                strip.take(epoch + 1, epochs)
+                kept = {STRIP + name: array for name, array in strip.arrays().items()}
+            after_epoch(epoch + 1)
+            before = len(next(iter(histories.values()), ()))
+            histories = {
+                name: np.concatenate([histories.get(name, np.zeros(0, np.float32)), array])
+                for name, array in values.items()
+            }
+            checkpoints.save(epoch + 1, {**histories, **kept})
+            _log_epoch(log, before, values, strip)
     return histories
+
+
+def _open_log(log_dir, steps, histories, strip):
+    """The log with all that is known already, as a context; None where nothing is logged."""
+    if log_dir is None:
+        return contextlib.nullcontext()
+    log = TrainingLog(log_dir, steps)
+    _log_epoch(log, 0, histories, strip)
+    return log
+
+
+def _log_epoch(log, first, values, strip):
+    if log is not None:
+        log.scalars(first, values)
+        if strip is not None:
+            log.strip(strip.arrays())
+
+
+def _check_finite(model, values, epoch):
+    """Refuse losses that are not finite; the first step that has one tells whose fault it is."""
+    bad = ~np.isfinite(np.stack(list(values.values()), axis=1))  # [steps, names]
+    if bad.any():
+        step = int(np.argmax(bad.any(axis=1)))
+        name = list(values)[int(np.argmax(bad[step]))]
+        row = {key: array[step] for key, array in values.items()}
+        network = getattr(model, "network_at_fault", lambda row: model.name)(row)
+        raise FloatingPointError(
+            f"Expected finite losses. Received: {name}={row[name]} in epoch {epoch + 1}, "
+            f"step {step + 1} of {len(bad)}, by the network {network!r}"
+        )
 
 
 def epoch_means(history: np.ndarray, epochs: int) -> list[float]:
@@ -76,25 +136,56 @@ def epoch_means(history: np.ndarray, epochs: int) -> list[float]:
     return [float(part.mean()) for part in np.split(history, epochs)]
 
 
-def run_generator_trial(trial, context, model, images, labels, orders, data) -> Outcome:
+def run_generator_trial(
+    trial,
+    context,
+    model,
+    images,
+    labels,
+    orders,
+    data,
+    *,
+    strip: Strip | None = None,
+    keep_weights: Mapping[str, int] | None = None,
+    log: bool = False,
+) -> Outcome:
     """Train a trial's generator to its end and store weights and losses.
 
     Args:
         trial: its settings name `epochs` and `batch_size`.
         context: the worker's context.
-        model: compiled model with `inference_layers()`, the layers that sampling needs.
+        model: compiled model with `inference_layers()`, the layers that sampling needs, and
+            `named_optimizers()` if it has several.
         images: float32 `(n, height, width, channels)` in the model's value range.
         labels: int64 `(n,)`.
         orders: epoch -> random generator of that epoch's order.
         data: the data set, for the record.
+        strip: snapshots of fixed noise to take; stored as the artifact `strip`.
+        keep_weights: further artifacts: name -> number of epochs after which weights are kept.
+        log: whether to log to `context.log_dir(trial)` as training goes.
 
     Returns:
-        Epoch means of every loss, and the artifacts `weights` (float16) and `batch_loss`
-        (each step's `train_loss`).
+        Epoch means of every loss, and the artifacts `weights` (float16), those of `keep_weights`,
+        `strip` and `batch_loss`: each step's `train_loss` or, of a model without one, all losses by
+        name.
+
+    Raises:
+        ValueError: if `keep_weights` names an epoch that is not trained.
     """
     epochs = trial.settings["epochs"]
-    owners = {"model": model, "optimizer": model.optimizer}
-    checkpoints = Checkpoints(context.checkpoint_dir(trial), trial, owners)
+    keep_weights = dict(keep_weights or {})
+    if not all(1 <= epoch <= epochs for epoch in keep_weights.values()):
+        raise ValueError(
+            f"Expected weights kept at epochs 1 to {epochs}. Received: keep_weights={keep_weights}"
+        )
+    folder = context.artifact_dir(trial)
+    card = {"trial": trial.describe(), "key": trial.key}
+    artifacts = {name: folder / f"{name}.safetensors" for name in ("weights", *keep_weights)}
+
+    def after_epoch(epoch):
+        for name in (name for name, at in keep_weights.items() if at == epoch):
+            save_weights(artifacts[name], model.inference_layers(), {**card, "epoch": epoch})
+
     histories = train_generator(
         model,
         images,
@@ -102,15 +193,32 @@ def run_generator_trial(trial, context, model, images, labels, orders, data) -> 
         epochs=epochs,
         batch_size=trial.settings["batch_size"],
         order=lambda epoch: orders(epoch).permutation(len(images)),
-        checkpoints=checkpoints,
+        checkpoints=Checkpoints(
+            context.checkpoint_dir(trial), trial, {"model": model, **named_optimizers(model)}
+        ),
         progress=lambda done, text: context.progress(trial, done, text),
+        strip=strip,
+        log_dir=context.log_dir(trial) if log else None,
+        after_epoch=after_epoch,
     )
-    folder = context.artifact_dir(trial)
-    artifacts = {"weights": folder / "weights.safetensors"}
-    card = {"trial": trial.describe(), "key": trial.key}
     save_weights(artifacts["weights"], model.inference_layers(), card)
-    artifacts["batch_loss"] = folder / "batch_loss.npy"
-    write_array(artifacts["batch_loss"], histories["train_loss"])
+    artifacts["batch_loss"] = _write_losses(folder, histories)
+    if strip is not None:
+        artifacts["strip"] = _write_arrays(folder / "strip.npz", strip.arrays())
     curves = {name: epoch_means(history, epochs) for name, history in histories.items()}
     metrics = {name: values[-1] for name, values in curves.items()}
     return Outcome(metrics, curves, artifacts, data_provenance(data))
+
+
+def _write_losses(folder, histories):
+    if "train_loss" not in histories:
+        return _write_arrays(folder / "batch_loss.npz", histories)
+    write_array(folder / "batch_loss.npy", histories["train_loss"])
+    return folder / "batch_loss.npy"
+
+
+def _write_arrays(path, arrays):
+    write_atomic(
+        path, lambda temporary: np.savez_compressed(temporary, **dict(sorted(arrays.items())))
+    )
+    return path

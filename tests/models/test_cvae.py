@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from replicate.models.cvae import BetaCVAE
-from replicate.training.fused_adam import FusedAdam
+from replicate.training.optimizers import FusedAdam
 
 PARAMETERS = 3_178_001  # the author's code
 

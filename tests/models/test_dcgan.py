@@ -3,14 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from replicate.models.dcgan import (
-    ARCHS,
-    DCGAN,
-    build_discriminator,
-    build_generator,
-    scale_bytes,
-    to_bytes,
-)
+from replicate.models.dcgan import ARCHS, DCGAN, build_discriminator, build_generator
 
 # ------------------------------------------------- the networks written out in NumPy, PyTorch's way
 
@@ -278,12 +271,14 @@ def test_saves_and_loads(tmp_path):
     assert loaded.get_config() == model.get_config()
 
 
-def test_bytes_to_range_and_back():
-    every = np.arange(256, dtype=np.uint8)
-    scaled = scale_bytes(every)
-    assert scaled[0] == -1 and scaled[-1] == 1 and scaled.dtype == np.float32
-    np.testing.assert_array_equal(to_bytes(scaled), every)
-    np.testing.assert_array_equal(to_bytes(np.array([-3.0, 0.003, 2.0])), [0, 128, 255])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_the_network_that_lost_its_weights_is_named(network):
+    model = compiled(rate=0.0)
+    kernel = getattr(model, network).trainable_variables[0]
+    kernel.assign(kernel * np.nan)
+    values = {k: float(v) for k, v in model.train_step((batch(2)[0],)).items()}
+    assert np.isnan(values["d_loss"])
+    assert model.network_at_fault(values) == network
 
 
 @pytest.mark.parametrize(
