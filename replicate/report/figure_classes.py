@@ -152,7 +152,7 @@ def curves(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         return empty_panel(figure, reasons)
     for side, length in lengths.items():
         if "selected" in entry:
-            epoch = int(length * entry["selected"])
+            epoch = max(1, int(length * entry["selected"]))
             axes.axvline(epoch, color=COLOURS[side], lw=1, label=f"model taken, {side}: {epoch}")
     for fact in entry.get("facts", []):
         axes.axvline(fact["epoch"], color=REPORTED, lw=1, ls=":", label=f"report: {fact['text']}")
@@ -179,11 +179,9 @@ def _draw_bars(axes, sides, names: list[Any], reported: list[Cell], x: str) -> N
             for s in samples.values()
         ]
         half = [0.0 if i.n < 2 else i.half_width for i in several]
-        counts = sorted({i.n for i in several})
-        runs = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
         axes.bar(
             places, [i.mean for i in several], width, yerr=half if any(half) else None, capsize=2,
-            color=COLOURS[side], ecolor="#555555", label=f"{named(side, view)}, {runs}",
+            color=COLOURS[side], ecolor="#555555", label=named(side, view),
         )  # fmt: skip
     if reported:
         axes.plot(
@@ -193,6 +191,8 @@ def _draw_bars(axes, sides, names: list[Any], reported: list[Cell], x: str) -> N
         )  # fmt: skip
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.grid(axis="x", visible=False)
+    axes.set_axisbelow(True)
+    axes.margins(y=0.12)
     axes.set_ylim(bottom=0)
 
 
@@ -218,27 +218,42 @@ def bars(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     be compared with it they get a panel of their own, never the same axis.
     """
     panels = list(_panels(entry, source))
-    figure.set_size_inches(7.2, 2.4 * len(panels) + 0.6)
-    captions, measured = [], False
-    for axes, (title, series, sides, cells) in zip(
-        np.atleast_1d(figure.subplots(len(panels), 1, sharex=False)), panels, strict=True
-    ):
-        axes.set_title(title, loc="left", fontsize=9)
-        points = [cell.selector.settings[series.x] for cell in cells]
-        points += [point for _, _, samples in sides for point in samples]
-        names = list(dict.fromkeys([*series.over, *points]))
-        if not points:
-            empty(axes, "not run")
-            axes.set_axis_off()
-            continue
+    if not any(sides for _, _, sides, _ in panels):
+        panels = [panel for panel in panels if panel[3]]
+    if not panels:
+        return empty_panel(figure, [])
+    figure.set_size_inches(7.2, 1.9 * len(panels) + 1.0)
+    several = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+    names = _names(panels)
+    captions: dict[str, frozenset] = {}
+    for axes, (title, series, sides, cells) in zip(several, panels, strict=True):
         _draw_bars(axes, sides, names, cells, series.x)
-        if sides and not measured:
-            legend(figure, axes)
-            for side, view, samples in sides:
-                routes = frozenset().union(*(sample.routes for sample in samples.values()))
-                captions.append(f"{named(side, view)}: {routes_text(routes)}")
-        measured = measured or bool(sides)
-    return captions
+        axes.set_title(title + _runs(sides), loc="left", fontsize=9)
+        if not sides and not cells:
+            empty(axes, "not run")
+            axes.set_yticks([])
+        for side, view, samples in sides:
+            routes = frozenset().union(*(sample.routes for sample in samples.values()))
+            captions[named(side, view)] = captions.get(named(side, view), frozenset()) | routes
+    drawn = [axes for axes, (_, _, sides, _) in zip(several, panels, strict=True) if sides]
+    if drawn:
+        legend(figure, max(drawn, key=lambda axes: len(axes.get_legend_handles_labels()[1])))
+    return [f"{name}: {routes_text(routes)}" for name, routes in captions.items()]
+
+
+def _names(panels) -> list[Any]:
+    """The classes of all panels, in order."""
+    listed = [point for _, series, _, _ in panels for point in series.over]
+    found = [point for _, _, sides, _ in panels for *_, samples in sides for point in samples]
+    reported = [c.selector.settings[series.x] for _, series, _, cells in panels for c in cells]
+    return list(dict.fromkeys([*listed, *reported, *found]))
+
+
+def _runs(sides) -> str:
+    counts = sorted({sample.n for *_, samples in sides for sample in samples.values()})
+    if not counts:
+        return ""
+    return f", n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
 
 
 # ------------------------------------------------------------------ layer tables
@@ -259,7 +274,7 @@ def summary(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     total = sum(count for *_, count in rows)
     table = axes.table(
         [*text, ["total", "", f"{total:,}"]], colLabels=["layer", "output shape", "parameters"],
-        cellLoc="left", colWidths=[0.46, 0.3, 0.24], bbox=[0, 0, 1, 1],
+        cellLoc="left", colLoc="left", colWidths=[0.46, 0.3, 0.24], bbox=[0, 0, 1, 1],
     )  # fmt: skip
     table.auto_set_font_size(False)
     table.set_fontsize(9)

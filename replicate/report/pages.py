@@ -121,15 +121,16 @@ def runs_table(pages: list[StudyPage]) -> tables.Table:
 
 
 def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
-    """Counts of verdicts on `"numbers"` or `"claims"`, a row a study and side."""
+    """Counts of verdicts on `"numbers"` or `"claims"`, a row a study and side that has a run."""
     order = CELL_ORDER if kind == "numbers" else CLAIM_ORDER
     rows = []
     for page in pages:
         claims = [result for result in page.claims if not result.claim.control]
-        for side, view in page.sides.items():
+        for side in tables.shown_sides(page.cells):
+            view = page.sides[side]
             found = tables.side_counts(page.cells if kind == "numbers" else claims, side, order)
             unscored = sum(n for name, n in found.items() if name not in order)
-            name = f"{side} ({view.label})" if view else side
+            name = f"{side} ({view.label})" if view else "no run yet"
             rows.append((page.module, name, *(str(found[v]) for v in order), str(unscored)))
     title = "Reported numbers" if kind == "numbers" else "Claims"
     columns = ("study", "side", *order, "no verdict")
@@ -138,6 +139,12 @@ def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z]+", "-", text.split("(")[0].strip().lower())
+
+
+def _figure_name(figure_id: str) -> str:
+    """`"Figure 3. "` for `fig3`; nothing for figures that the report does not have."""
+    found = re.fullmatch(r"fig(\d+)", figure_id)
+    return f"Figure {found[1]}. " if found else ""
 
 
 def _cell_md(text: str) -> str:
@@ -171,6 +178,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "slug": _slug,
         "md": _cell_md,
+        "figure_name": _figure_name,
         "figure_links": _figure_links,
         "base64": lambda data: base64.b64encode(data).decode(),
     }

@@ -68,6 +68,13 @@ def _measured(side: Measured, reported: float) -> tuple[str, str]:
     return interval_text(side.interval, side.planned, reported), _verdict(side)
 
 
+def shown_sides(results: Iterable[CellResult | ClaimResult]) -> tuple[str, ...]:
+    """The sides that have a plan; the first one where none has."""
+    results = list(results)
+    planned = [side for side in SIDES if any(result.sides[side].label for result in results)]
+    return tuple(planned or SIDES[:1])
+
+
 def _sided(sides: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for side in sides for name in (side, "verdict"))
 
@@ -75,6 +82,8 @@ def _sided(sides: Sequence[str]) -> tuple[str, ...]:
 def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Table]:
     """One table a reported figure or table."""
     blocks: dict[str, list[CellResult]] = {}
+    results = list(results)
+    shown = shown_sides(results)
     for result in results:
         blocks.setdefault(result.cell.block, []).append(result)
     tables = []
@@ -86,11 +95,11 @@ def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Tab
             reported = f"{number(cell.reported)}{spread}, n = {cell.n}"
             margin = number(cell.margin, cell.reported)
             sides = [
-                text for side in SIDES for text in _measured(result.sides[side], cell.reported)
+                text for side in shown for text in _measured(result.sides[side], cell.reported)
             ]
             rows.append((cell.label, reported, margin, *sides))
         first = members[0].cell
-        columns = ("point", "reported", "margin", *_sided(SIDES))
+        columns = ("point", "reported", "margin", *_sided(shown))
         title = f"{first.where}: {config.blocks[block]}"
         note = f"Provenance of the reported numbers: {first.provenance.replace('_', ' ')}."
         tables.append(Table(f"cells_{block}", title, columns, tuple(rows), len(rows) > 5, note))
@@ -133,17 +142,18 @@ def _judged(side: Judged) -> tuple[str, str]:
 
 def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
     """The claims of a study, or its controls."""
-    rows = []
+    rows, results = [], list(results)
+    shown = shown_sides(results)
     for result in results:
         claim = result.claim
         if claim.control != control:
             continue
-        sides = [text for side in SIDES for text in _judged(result.sides[side])]
+        sides = [text for side in shown for text in _judged(result.sides[side])]
         name = f"{claim.id}\nprimary" if claim.primary else claim.id
         on_reported = f"{claim.reported}\n({claim.on_reported})"
         statement = f"{claim.statement}\n({claim.where})"
         rows.append((name, statement, on_reported, claim.estimand, *sides))
-    columns = ("", "claim", "reported", "tested", *_sided(SIDES))
+    columns = ("", "claim", "reported", "tested", *_sided(shown))
     if control:
         return Table("controls", "Controls", columns, tuple(rows))
     return Table("claims", "Claims", columns, tuple(rows))
@@ -226,16 +236,20 @@ def not_run_table(
     config: StudyConfig, cells: Iterable[CellResult], claims: Iterable[ClaimResult]
 ) -> Table:
     """What has no number, with the reason, counted by figure."""
+    cells, claims = list(cells), list(claims)
+    shown = shown_sides([*cells, *claims])
     counts: dict[tuple[str, str, str], int] = {}
     for result in cells:
-        for side, measured in result.sides.items():
+        for side in shown:
+            measured = result.sides[side]
             if measured.verdict == "not run":
                 name = f"{result.cell.where}: {config.blocks[result.cell.block]}"
                 key = (name, side, measured.reason)
                 counts[key] = counts.get(key, 0) + 1
     rows = [(name, side, f"{n} numbers", reason) for (name, side, reason), n in counts.items()]
     for result in claims:
-        for side, judged in result.sides.items():
+        for side in shown:
+            judged = result.sides[side]
             if judged.verdict == "not run":
                 kind = "control" if result.claim.control else "claim"
                 rows.append((f"{kind} {result.claim.id}", side, "-", judged.reason))

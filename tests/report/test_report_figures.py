@@ -168,7 +168,10 @@ def test_bars_keep_extractors_and_reported_apart(drawn):
     inception, proxy, reported = figure.axes
     assert [text.get_text() for text in inception.texts] == ["not available\nnot run"]
     assert [bar.get_height() for bar in proxy.patches] == [8.0, 6.0]
-    assert [tick.get_text() for tick in proxy.get_xticklabels()] == ["cat", "dog"]
+    names = [tick.get_text() for tick in reported.get_xticklabels()]
+    centres = [names[round(bar.get_x() + bar.get_width() / 2)] for bar in proxy.patches]
+    assert centres == ["cat", "dog"] and len(names) == 10
+    assert proxy.get_title(loc="left").endswith("(proxy), n = 1")
     assert not proxy.lines and not reported.patches
     assert list(reported.lines[0].get_ydata())[:2] == [65.113, 38.06]
     assert "not comparable" in reported.get_title(loc="left")
@@ -180,7 +183,7 @@ def test_bars_put_comparable_numbers_beside(drawn, study):
     results = [(evaluation(k, 0, "inception_imagenet"), {"frechet": 50.0}) for k in ("bird", "cat")]
     figure, _ = drawn("frechet", results, config=dataclasses.replace(study, cells=cells))
     assert len(figure.axes) == 2
-    ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    ticks = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]
     (marks,) = figure.axes[0].lines
     at = dict(zip(marks.get_xdata(), marks.get_ydata(), strict=True))
     assert at[ticks.index("bird")] == 73.156
