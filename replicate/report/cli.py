@@ -31,15 +31,18 @@ def _write(path: Path, content: str | bytes) -> None:
 
 
 def _write_study(page, out: Path, figures_dir: Path | None) -> None:
-    from replicate.report import tables
+    from replicate.report import csv_files
 
     folder = out / "report" / page.module
     for group in page.tables.values():
         for table in group:
-            _write(folder / f"{table.id}.csv", tables.to_csv(table.columns, table.rows))
-    _write(folder / "cells.csv", tables.to_csv(tables.CELL_FIELDS, tables.cell_rows(page.cells)))
-    rows = tables.claim_rows(page.claims)
-    _write(folder / "claim_tests.csv", tables.to_csv(tables.CLAIM_FIELDS, rows))
+            _write(folder / f"{table.id}.csv", csv_files.to_csv(table.columns, table.rows))
+    _write(
+        folder / "cells.csv",
+        csv_files.to_csv(csv_files.CELL_FIELDS, csv_files.cell_rows(page.cells)),
+    )
+    rows = csv_files.claim_rows(page.claims)
+    _write(folder / "claim_tests.csv", csv_files.to_csv(csv_files.CLAIM_FIELDS, rows))
     for figure in page.figures:
         _write(folder / f"{figure.id}.png", figure.png)
         _write(folder / f"{figure.id}.svg", figure.svg)
