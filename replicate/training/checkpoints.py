@@ -137,7 +137,7 @@ def save_weights(path: Path, layers: Mapping[str, Any], card: Mapping[str, str])
     tensors = {}
     for name, variable in _weights(layers).items():
         with np.errstate(over="ignore"):
-            half = variable.numpy().astype(np.float16)
+            half = np.asarray(variable.numpy()).astype(np.float16)  # scalars too stay arrays
         if not np.isfinite(half).all():
             raise ValueError(f"Expected weights within float16's range. Received: {name}")
         tensors[name] = half
