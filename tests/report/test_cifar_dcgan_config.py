@@ -110,3 +110,19 @@ def test_what_is_named_exists_in_the_plan(study):
         for key in varying:
             values = [t.settings.get(key) for t in found]
             assert all(same(value, values[0]) for value in values), f"{name}: {key}"
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        (', x = "klass", over = ["airplane"', ', over = ["airplane"', "Received: recall_5"),
+        ('unscored = "another', 'note = "another', "Expected a field 'margin'"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, old, new, message):
+    text = PATH.read_text()
+    assert old in text
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        load(path)
