@@ -1,0 +1,379 @@
+"""Times a training step of the CIFAR-10 DCGAN against plain Keras and a PyTorch twin.
+
+    python benchmarks/dcgan_step.py                  all contenders, about five minutes
+    python benchmarks/dcgan_step.py --quick          a check in under a minute, writes nothing
+    python benchmarks/dcgan_step.py --torch_python=PATH   another environment's PyTorch
+
+Every contender runs in a fresh process, and the contenders take turns, so that each round is a
+paired comparison under the same load. Each process also measures the machine's rate of float32
+matrix products just before and just after its steps. First steps (tracing, compiling) are timed
+apart.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from classifier_lanes import has_torch, machine
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BATCH = 64
+LATENT = 100
+RATES = (1e-3, 2e-4)  # generator, discriminator
+CONTENDERS = {
+    "ours": "this package, float32",
+    "ours_bf16": "this package, bfloat16",
+    "keras": "plain Keras: two discriminator passes, `Adam`, `Model.fit`",
+    "torch": "PyTorch twin, float32",
+    "torch_bf16": "PyTorch twin, bfloat16 autocast",
+}
+WARM_UP_STEPS = 3
+SIDE = 2048  # of the matrices whose product is timed
+
+
+def step_gflop():
+    """Returns the arithmetic of one step in GFLOP, taps on padding counted as the layers have them.
+
+    The generator runs forward twice and backward once, the discriminator forward on three batches
+    and backward on three; backward is twice forward, less what no variable needs: the first layer's
+    input and, in the generator's step, the discriminator's own weights.
+    """
+    up = zip((1, 4, 16, 64, 256), (LATENT, 512, 256, 128, 64), (512, 256, 128, 64, 3), strict=True)
+    down = zip((256, 64, 16, 4), (3, 64, 128, 256), (64, 128, 256, 512), strict=True)
+    passes = {"up": [3, 4, 4, 4, 4], "down": [6, 8, 8, 8]}
+    products = sum(
+        count * pixels * 16 * inputs * filters
+        for name, layers in (("up", up), ("down", down))
+        for count, (pixels, inputs, filters) in zip(passes[name], layers, strict=True)
+    )
+    return 2e-9 * BATCH * products
+
+
+def random_images(count):
+    """Returns float32 images `(count, 32, 32, 3)` in [-1, 1]."""
+    return np.random.default_rng(0).uniform(-1, 1, (count, 32, 32, 3)).astype("float32")
+
+
+def sgemm_rate(multiply, synchronise=lambda value: None):
+    """Returns GFLOP/s of a product of two square matrices, the best of five."""
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        synchronise(multiply())
+        seconds.append(time.perf_counter() - start)
+    return 2e-9 * SIDE**3 / min(seconds[1:])
+
+
+def timed(step, steps):
+    """Returns seconds of the first steps together, and of each further one."""
+    start = time.perf_counter()
+    for _ in range(WARM_UP_STEPS):
+        step()
+    first = time.perf_counter() - start
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return first, seconds
+
+
+def run_tensorflow(contender, steps):
+    """Returns versions, sgemm rates and times of a TensorFlow contender."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.path.insert(0, str(ROOT))
+    import tensorflow as tf
+
+    from replicate.runs.worker import configure_tensorflow, thread_profile
+
+    if contender != "keras":
+        configure_tensorflow(thread_profile("generator"))
+    matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
+
+    def rate():
+        return sgemm_rate(
+            tf.function(lambda: tf.matmul(matrix, matrix)), lambda value: value.numpy()
+        )
+
+    before = rate()
+    first, seconds = (run_keras if contender == "keras" else run_ours)(contender, steps)
+    versions = {"tensorflow": tf.__version__, "keras": tf.keras.__version__}
+    return versions, [before, rate()], first, seconds
+
+
+def run_ours(contender, steps):
+    """Returns times of this package's step as its own training loop runs it."""
+    import keras
+    import tensorflow as tf
+
+    if contender == "ours_bf16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    from replicate.models.dcgan import DCGAN
+    from replicate.training.loop import resident_steps
+    from replicate.training.optimizers import FusedAdam
+
+    model = DCGAN()
+    model.compile(*(FusedAdam(rate, beta_1=0.5) for rate in RATES))
+    images = tf.constant(random_images(BATCH))
+    run = resident_steps(lambda *batch: model.train_step(batch), images, tf.zeros(BATCH, tf.int64))
+    rows = tf.constant(np.arange(BATCH)[None])
+    return timed(lambda: run(rows), steps)
+
+
+def plain_keras():
+    """Returns a DCGAN as a Keras user writes it from the library's own layers and losses."""
+    import keras
+    import tensorflow as tf
+
+    layers, entropy = keras.layers, keras.losses.BinaryCrossentropy(from_logits=True)
+    stack = [keras.Input((LATENT,)), layers.Reshape((1, 1, LATENT))]
+    for filters in (512, 256, 128, 64):
+        stack.append(layers.Conv2DTranspose(filters, 4, 2, "same"))
+        stack += [layers.GroupNormalization(1, epsilon=1e-5), layers.LeakyReLU(0.2)]
+    stack.append(layers.Conv2DTranspose(3, 4, 2, "same", activation="tanh"))
+    generator = keras.Sequential(stack)
+    stack = [keras.Input((32, 32, 3))]
+    for filters in (64, 128, 256, 512):
+        stack += [layers.Conv2D(filters, 4, 2, "same"), layers.LeakyReLU(0.2)]
+    discriminator = keras.Sequential([*stack, layers.Flatten(), layers.Dense(1)])
+
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.generator, self.discriminator = generator, discriminator
+            self.built = True
+
+        def train_step(self, images):
+            noise = tf.random.normal((2, tf.shape(images)[0], LATENT))
+            fake = generator(noise[0])
+            with tf.GradientTape() as tape:
+                real, drawn = discriminator(images), discriminator(fake)
+                d_loss = entropy(tf.ones_like(real), real) + entropy(tf.zeros_like(drawn), drawn)
+            variables = discriminator.trainable_variables
+            self.d_optimizer.apply(tape.gradient(d_loss, variables), variables)
+            with tf.GradientTape() as tape:
+                drawn = discriminator(generator(noise[1]))
+                g_loss = entropy(tf.ones_like(drawn), drawn)
+            variables = generator.trainable_variables
+            self.optimizer.apply(tape.gradient(g_loss, variables), variables)
+            return {"d_loss": d_loss, "g_loss": g_loss}
+
+    model = Plain()
+    model.compile(keras.optimizers.Adam(RATES[0], beta_1=0.5))
+    model.optimizer.build(generator.trainable_variables)
+    model.d_optimizer = keras.optimizers.Adam(RATES[1], beta_1=0.5)
+    model.d_optimizer.build(discriminator.trainable_variables)
+    return model
+
+
+def run_keras(contender, steps):
+    """Returns times of the steps of `Model.fit` with its defaults."""
+    import keras
+
+    marks = [time.perf_counter()]
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            marks.append(time.perf_counter())
+
+    images = random_images(BATCH * (WARM_UP_STEPS + steps))
+    plain_keras().fit(images, batch_size=BATCH, verbose=0, callbacks=[Clock()])
+    return marks[WARM_UP_STEPS] - marks[0], np.diff(marks)[WARM_UP_STEPS:].tolist()
+
+
+def run_torch(contender, steps):
+    """Returns versions, sgemm rates and times of the same step in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import softplus
+
+    channels = (LATENT, 512, 256, 128, 64)
+    stack = []
+    for inputs, filters in zip(channels[:-1], channels[1:], strict=True):
+        stack += [nn.ConvTranspose2d(inputs, filters, 4, 2, 1), nn.GroupNorm(1, filters)]
+        stack.append(nn.LeakyReLU(0.2))
+    generator = nn.Sequential(*stack, nn.ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
+    stack = []
+    for inputs, filters in zip((3, 64, 128, 256), (64, 128, 256, 512), strict=True):
+        stack += [nn.Conv2d(inputs, filters, 4, 2, 1), nn.LeakyReLU(0.2)]
+    discriminator = nn.Sequential(*stack, nn.Flatten(), nn.Linear(2048, 1))
+    networks = (generator, discriminator)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999))
+        for network, rate in zip(networks, RATES, strict=True)
+    ]
+    images = torch.tensor(random_images(BATCH)).permute(0, 3, 1, 2).contiguous()
+    reduced = torch.autocast("cpu", torch.bfloat16, enabled=contender == "torch_bf16")
+
+    def update(which, loss):
+        parameters = list(networks[which].parameters())
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizers[which].step()
+
+    def step():
+        noise = torch.randn(2, BATCH, LATENT, 1, 1)
+        with reduced, torch.no_grad():
+            fake = generator(noise[0])
+        with reduced:
+            logits = discriminator(torch.cat([images, fake.float()])).float()
+        d_loss = softplus(-logits[:BATCH]).mean() + softplus(logits[BATCH:]).mean()
+        update(1, d_loss)
+        with reduced:
+            logits = discriminator(generator(noise[1])).float()
+        g_loss = softplus(-logits).mean()
+        update(0, g_loss)
+        return d_loss.item(), g_loss.item()
+
+    matrix = torch.randn(SIDE, SIDE)
+    before = sgemm_rate(lambda: matrix @ matrix)
+    first, seconds = timed(step, steps)
+    return (
+        {"torch": torch.__version__},
+        [before, sgemm_rate(lambda: matrix @ matrix)],
+        first,
+        seconds,
+    )
+
+
+def measure(contender, steps):
+    """Runs one contender in this process; returns what it did."""
+    run = run_torch if contender.startswith("torch") else run_tensorflow
+    versions, rates, first, seconds = run(contender, steps)
+    return {
+        "contender": contender,
+        "step_ms": [1e3 * value for value in seconds],
+        "sgemm_gflops": rates,
+        "first_steps_seconds": first,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
+    }
+
+
+def in_process(python, *arguments):
+    """Returns the JSON that this file prints when run with the arguments in a fresh process."""
+    command = [python, str(pathlib.Path(__file__).resolve()), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"Expected {arguments} to succeed. Received:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(args):
+    """Runs all rounds; returns the report as a dictionary."""
+    names = ["ours", "ours_bf16"] if args.quick else list(CONTENDERS)
+    if not args.quick and not has_torch(args.torch_python):
+        names = [name for name in names if not name.startswith("torch")]
+    machine_line = machine()
+    rows = []
+    for turn in range(1 if args.quick else args.rounds):
+        for name in names:
+            python = args.torch_python if name.startswith("torch") else sys.executable
+            steps = 3 if args.quick else args.steps
+            row = in_process(python, f"--contender={name}", f"--steps={steps}")
+            rows.append({"round": turn, **row})
+            print(f"round {turn}: {name} {statistics.median(row['step_ms']):.0f} ms", flush=True)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine_line,
+        "batch_size": BATCH,
+        "step_gflop": step_gflop(),
+        "rows": rows,
+    }
+
+
+def table(report):
+    """Returns the Markdown table: times, rates, ratios within a round, memory."""
+    by_name = {}
+    for row in report["rows"]:
+        by_name.setdefault(row["contender"], []).append(row)
+    lines = [
+        "| contender | ms a step, median | min | GFLOP/s | sgemm GFLOP/s | share of sgemm "
+        "| x plain Keras | x PyTorch | x PyTorch bfloat16 | first steps, s | peak memory, MB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, rows in by_name.items():
+        every = [ms for row in rows for ms in row["step_ms"]]
+        rates = [1e3 * report["step_gflop"] / statistics.median(row["step_ms"]) for row in rows]
+        sgemm = [statistics.mean(row["sgemm_gflops"]) for row in rows]
+        shares = [rate / peak for rate, peak in zip(rates, sgemm, strict=True)]
+        ratios = [_ratio(rows, by_name.get(base)) for base in ("keras", "torch", "torch_bf16")]
+        lines.append(
+            f"| {CONTENDERS[name]} | {statistics.median(every):.0f} | {min(every):.0f} "
+            f"| {statistics.median(rates):.0f} | {statistics.median(sgemm):.0f} "
+            f"| {statistics.median(shares):.0%} | {' | '.join(ratios)} "
+            f"| {statistics.median(row['first_steps_seconds'] for row in rows):.1f} "
+            f"| {max(row['peak_memory_mb'] for row in rows):,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(rows, base):
+    """Returns median and least of the round-by-round ratios of speed, as text."""
+    if base is None:
+        return "-"
+    ratios = [
+        statistics.median(b["step_ms"]) / statistics.median(a["step_ms"])
+        for a, b in zip(rows, base, strict=True)
+    ]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
+
+
+def write(report):
+    """Writes the JSON and the page."""
+    results = ROOT / "benchmarks" / "results" / "dcgan_step.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(report, indent=1) + "\n")
+    versions = {}
+    for row in report["rows"]:
+        versions |= row["versions"]
+    page = f"""# A training step of the CIFAR-10 DCGAN
+
+Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results/dcgan_step.json`.
+
+One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
+{report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
+in {1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process with default threads.
+Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
+is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and after. The
+PyTorch twin, too, sends real and generated images through its discriminator together and asks for
+no gradient that is not used. "First steps" holds tracing and compiling.
+
+{table(report)}
+
+{report["machine"]}; {", ".join(f"{k} {v}" for k, v in versions.items())}; {report["date"]}.
+"""
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "dcgan_benchmarks.md").write_text(page)
+
+
+def main():
+    """Measures, prints the table and, unless quick, writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two contenders once; writes nothing")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=15, help="steps a contender and round")
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
+    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
+    args = parser.parse_args()
+    if args.contender:
+        print(json.dumps(measure(args.contender, args.steps)))
+    else:
+        report = compare(args)
+        print(table(report))
+        if not args.quick:
+            write(report)
+
+
+if __name__ == "__main__":
+    main()
