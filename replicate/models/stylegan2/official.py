@@ -119,11 +119,11 @@ def _variables(path: str, layer) -> dict[str, Any]:
 
 def _transposed(name: str, array: np.ndarray, outward: bool = False) -> np.ndarray:
     """From the official layout to that of the layers, or `outward` the way back."""
-    if name.endswith(".const"):
+    if name.endswith(".const") and array.ndim == 3:
         axes = (2, 0, 1) if outward else (1, 2, 0)
     elif array.ndim == 4:
         axes = (3, 2, 0, 1) if outward else (2, 3, 1, 0)
-    elif name.endswith(".weight"):
+    elif array.ndim == 2 and name.endswith(".weight"):
         axes = (1, 0)
     else:
         return array
