@@ -1,27 +1,65 @@
-"""Random parts of a split, by index into its canonical order."""
+"""Parts of a set by index, the same number of each class."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def random_subset(n_total: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw indices uniformly without replacement: the first `n` of a permutation.
-
-    Not stratified. The whole permutation is drawn whatever `n` is, so that subsets of different
-    sizes from equal generators are nested, and what is drawn next does not depend on `n`.
+def class_rows(labels: np.ndarray, num_classes: int, first: int = 0, last: int = 0) -> np.ndarray:
+    """The first or last images of each class, class after class, each in the order they have.
 
     Args:
-        n_total: Size of the set.
-        n: Number of indices, 0 to `n_total`.
-        rng: Random generator.
+        labels: integers `(n,)`, classes from 0.
+        num_classes: number of classes.
+        first: images to take from the start of each class, or
+        last: from its end; exactly one of the two.
 
     Returns:
-        int64 array `(n,)`.
+        int64 `(num_classes * (first or last),)`.
 
     Raises:
-        ValueError: if `n` is negative or more than `n_total`.
+        ValueError: if both or neither is given, or a class has too few images, naming it.
     """
-    if not 0 <= n <= n_total:
-        raise ValueError(f"Expected n from 0 to n_total={n_total}. Received: n={n}")
-    return rng.permutation(n_total)[:n].astype(np.int64)
+    if bool(first) == bool(last):
+        raise ValueError(f"Expected first or last. Received: first={first}, last={last}")
+    parts = []
+    for label in range(num_classes):
+        rows = _enough(labels, label, first + last)
+        parts.append(rows[:first] if first else rows[len(rows) - last :])
+    return np.concatenate(parts)
+
+
+def class_sample(
+    labels: np.ndarray, num_classes: int, per_class: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Images of each class at random without replacement, class after class.
+
+    Whole permutations are drawn, so that samples of different sizes from equal generators are
+    nested.
+
+    Args:
+        labels: integers `(n,)`, classes from 0.
+        num_classes: number of classes.
+        per_class: images of each class.
+        rng: random generator.
+
+    Returns:
+        int64 `(num_classes * per_class,)`.
+
+    Raises:
+        ValueError: if a class has too few images, naming it.
+    """
+    parts = [
+        rng.permutation(_enough(labels, label, per_class))[:per_class]
+        for label in range(num_classes)
+    ]
+    return np.concatenate(parts)
+
+
+def _enough(labels: np.ndarray, label: int, count: int) -> np.ndarray:
+    rows = np.flatnonzero(np.asarray(labels) == label)
+    if len(rows) < count:
+        raise ValueError(
+            f"Expected at least {count} images of class {label}. Received: {len(rows)}"
+        )
+    return rows

@@ -78,6 +78,7 @@ def execute(study, values, plan, trials, store, arguments) -> int:
         scheduler=values.scheduler,
         data_dir=values.data_dir,
         stand_in=values.preset == "smoke",
+        inception_weights=getattr(values, "inception_weights", None),
         lanes=values.lanes,
     )
     groups = planning.groups(study, left)

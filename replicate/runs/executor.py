@@ -29,6 +29,7 @@ class Settings:
         scheduler: address of a Dask scheduler.
         data_dir: folder of prepared data sets, or None.
         stand_in: whether a drawn stand-in may replace absent data.
+        inception_weights: file of InceptionV3's weights, or None.
         lanes: classifiers side by side; 0: one a core.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     scheduler: str | None = None
     data_dir: str | None = None
     stand_in: bool = False
+    inception_weights: str | None = None
     lanes: int = 0
 
 
@@ -112,6 +114,7 @@ class Executor:
             "workdir": str(self.store.root.resolve()),
             "data_dir": self.settings.data_dir,
             "stand_in": self.settings.stand_in,
+            "inception_weights": self.settings.inception_weights,
             "lanes": self.settings.lanes,
             "parent": parent,
             "trials": [trial.spec for trial in trials],

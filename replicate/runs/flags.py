@@ -25,6 +25,7 @@ INFRASTRUCTURE = (
     "scheduler",
     "lanes",
     "reuse_shipped",
+    "inception_weights",
     "stages",
     "flagfile",
     "undefok",
@@ -71,6 +72,23 @@ def define_shares(values, name: str, default, text: str) -> None:
 
     flags.DEFINE_list(name, list(map(str, default)), f"{text}, in (0, 1]", flag_values=values)
     flags.register_validator(name, allowed, message="expected shares in (0, 1]", flag_values=values)
+
+
+def define_inception_weights(values) -> None:
+    """Define where the extension `inception` finds its network's weights."""
+    flags.DEFINE_string(
+        "inception_weights",
+        None,
+        "file of Keras' InceptionV3 weights without top, for --extensions=inception "
+        "(default: Keras' cache, else a download)",
+        flag_values=values,
+    )
+    flags.register_validator(
+        "inception_weights",
+        lambda path: path is None or os.path.isfile(path),
+        message="expected a file",
+        flag_values=values,
+    )
 
 
 def define_shared(values, *, replicates: int, generators: int) -> None:

@@ -163,7 +163,13 @@ def main(argv: list[str]) -> int:
     threads = thread_profile(stage.threads, job.get("lanes", 0))
     if stage.threads != "plain":
         configure_tensorflow(threads)
-    context = Context(store, job.get("data_dir"), job.get("stand_in", False), threads)
+    context = Context(
+        store,
+        job.get("data_dir"),
+        job.get("stand_in", False),
+        threads,
+        job.get("inception_weights"),
+    )
     try:
         run_group(stage, trials, context)
     finally:

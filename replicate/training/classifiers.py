@@ -12,7 +12,7 @@ import numpy as np
 from replicate.runs.files import write_array
 from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import save_weights
-from replicate.training.lanes import LaneJob, LaneTrainer
+from replicate.training.lanes import LaneJob, LaneResult, LaneTrainer
 
 
 @dataclasses.dataclass
@@ -26,6 +26,7 @@ class ClassifierJob:
         optimizer: name and arguments: see `replicate.training.optimizers`.
         labels: labels of all resident images where they are not the data's own.
         keep: whether weights and the loss of every batch become artifacts.
+        probes_at: epoch from 1 -> names of the probe sets to test on, see `LaneJob`.
     """
 
     build: Callable[[], Any]
@@ -34,6 +35,7 @@ class ClassifierJob:
     optimizer: dict[str, Any]
     labels: np.ndarray | None = None
     keep: bool = False
+    probes_at: Callable[[int], tuple[str, ...]] = lambda epoch: ()
 
 
 def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Outcome]]:
@@ -65,13 +67,31 @@ def _run_on_one_set(trials, context, data, job):
     images, labels = _resident(data, n_train, trials[0], context)
     test = data.test.images[:n_test].astype(np.float32) / 255, data.test.labels[:n_test]
     trainer = LaneTrainer(images, labels, *test, lanes=context.threads["inter"])
-    jobs = (_lane_job(trial, job(trial, labels, n_train), context) for trial in trials)
-    for result in trainer.run(jobs):
+    for trial, spec, result in run_lanes(
+        trainer, trials, lambda trial: job(trial, labels, n_train), context
+    ):
+        yield trial, _outcome(trial, spec, result, context, data_provenance(data))
+
+
+def run_lanes(trainer, trials, job, context) -> Iterator[tuple[Any, ClassifierJob, LaneResult]]:
+    """Train one classifier a trial over a trainer's resident images.
+
+    Args:
+        trainer: a `LaneTrainer`.
+        trials: settings name `epochs` and `batch_size`.
+        job: trial -> `ClassifierJob`.
+        context: the worker's context.
+
+    Yields:
+        Trial, job and result, as each ends. A job that fails raises its error, with the trial's
+        key as `trial_key`.
+    """
+    for result in trainer.run(_lane_job(trial, job(trial), context) for trial in trials):
         trial, spec = result.job.key
         if result.error is not None:
             result.error.trial_key = trial.key
             raise result.error
-        yield trial, _outcome(trial, spec, result, context, data_provenance(data))
+        yield trial, spec, result
 
 
 def _resident(data, n_train, trial, context):
@@ -106,19 +126,26 @@ def _lane_job(trial, spec, context):
         labels=spec.labels,
         record_batch_loss=spec.keep,
         keep_weights=spec.keep,
+        probes_at=spec.probes_at,
     )
 
 
 def _outcome(trial, spec, result, context, provenance):
-    curves = {"train_loss": result.train_loss, "train_accuracy": result.train_accuracy}
-    curves = {name: [float(value) for value in values] for name, values in curves.items()}
+    curves = training_curves(result)
     metrics = {name: values[-1] for name, values in curves.items()}
     metrics |= {"test_accuracy": result.test_accuracy, "test_loss": result.test_loss}
-    artifacts = _artifacts(trial, spec, result, context) if spec.keep else {}
+    artifacts = keep_network(trial, spec, result, context) if spec.keep else {}
     return Outcome(metrics, curves, artifacts, provenance, result.wall_seconds)
 
 
-def _artifacts(trial, spec, result, context):
+def training_curves(result: LaneResult) -> dict[str, list[float]]:
+    """Training loss and accuracy of each epoch, as a record keeps them."""
+    curves = {"train_loss": result.train_loss, "train_accuracy": result.train_accuracy}
+    return {name: [float(value) for value in values] for name, values in curves.items()}
+
+
+def keep_network(trial, spec, result, context) -> dict[str, Any]:
+    """Write a network's float16 weights and the loss of every batch; name -> path."""
     folder = context.artifact_dir(trial)
     paths = {"weights": folder / "weights.safetensors", "batch_loss": folder / "batch_loss.npy"}
     network = spec.build()

@@ -57,6 +57,8 @@ class LaneJob:
         eval_images: Test images, where this job has others than the trainer's.
         eval_labels: Their labels.
         keep_weights: Whether the result holds the final weights.
+        probes_at: Epoch (from 1) to the names of the trainer's probe sets that the network is
+            tested on after that epoch.
     """
 
     key: Any
@@ -73,6 +75,7 @@ class LaneJob:
     eval_images: np.ndarray | None = None
     eval_labels: np.ndarray | None = None
     keep_weights: bool = True
+    probes_at: Callable[[int], Iterable[str]] = lambda epoch: ()
 
     def __post_init__(self):
         if self.batch_size < 1 or self.epochs < 1:
@@ -85,6 +88,21 @@ class LaneJob:
                 "Expected eval_images and eval_labels together. Received: only one of them"
             )
         complete_spec(self.optimizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Probed:
+    """A network on one probe set after one epoch.
+
+    Attributes:
+        loss: Mean cross-entropy.
+        accuracy: Fraction right.
+        predictions: Class given to each image, `(n,)` int64.
+    """
+
+    loss: float
+    accuracy: float
+    predictions: np.ndarray
 
 
 @dataclasses.dataclass
@@ -103,6 +121,7 @@ class LaneResult:
         test_accuracy: Fraction right of the final network; NaN without test images.
         predictions: Class given to each test image, `(n,)` int64, or None.
         weights: Final weights in the order of `model.get_weights()`, or None.
+        probes: (name of a probe set, epoch from 1) to what the network made of it.
         wall_seconds: Time in the lane, neighbours included.
         error: The exception that ended the job, or None; then nothing else is filled in.
     """
@@ -118,6 +137,7 @@ class LaneResult:
     test_accuracy: float = float("nan")
     predictions: np.ndarray | None = None
     weights: list[np.ndarray] | None = None
+    probes: dict[tuple[str, int], Probed] = dataclasses.field(default_factory=dict)
     wall_seconds: float = 0.0
     error: BaseException | None = None
 
@@ -135,6 +155,7 @@ class LaneTrainer:
             images and 1 otherwise.
         offset: Added after scaling, a number or one a channel.
         fast: Whether networks with a faster equivalent of their own are trained by it.
+        probes: Name to images and labels of further test sets, see `LaneJob.probes_at`.
     """
 
     def __init__(
@@ -147,6 +168,7 @@ class LaneTrainer:
         scale=None,
         offset=0.0,
         fast=True,
+        probes=None,
     ):
         if lanes < 1:
             raise ValueError(f"Expected at least one lane. Received: lanes={lanes}")
@@ -154,6 +176,9 @@ class LaneTrainer:
         self.test = None
         if eval_images is not None:
             self.test = Resident(eval_images, eval_labels, scale, offset)
+        self.probes = {
+            name: Resident(*arrays, scale, offset) for name, arrays in (probes or {}).items()
+        }
         self.lanes = lanes
         self.fast = fast
         self._programs = {}
@@ -211,6 +236,9 @@ class LaneTrainer:
                 loss, accuracy, _ = _evaluate(program, state, test, job.from_logits)
                 result.test_loss_curve.append(loss)
                 result.test_accuracy_curve.append(accuracy)
+            for name in job.probes_at(epoch + 1):
+                probed = Probed(*_evaluate(program, state, self.probes[name], job.from_logits))
+                result.probes[name, epoch + 1] = probed
         result.train_loss, result.train_accuracy = np.array(train).T
         if job.record_batch_loss:
             result.batch_loss = np.concatenate(batch_losses)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from replicate.models.init import initialize
+from replicate.models.classifiers import build_strided_cnn
 from replicate.models.lenet import build_lenet
 from replicate.training.lane_programs import form_of, unsupported
 from replicate.training.lanes import LaneJob, LaneTrainer
@@ -85,6 +86,11 @@ def colour_lenet(seed):
     return build_lenet((16, 16, 3), seed=seed)
 
 
+def strided_cnn(seed):
+    """The classifier of Leung, Leung and Yu (2022)."""
+    return build_strided_cnn(seed=seed)
+
+
 def lenet(seed):
     """The LeNet of Crossman (2024)."""
     return build_lenet(seed=seed)
@@ -92,12 +98,17 @@ def lenet(seed):
 
 ADAM = {"name": "adam", "learning_rate": 1e-3, "epsilon": 1e-8}
 TORCH = {"name": "adam_torch", "learning_rate": 1e-3}
+# Adam divides by the gradient's size, hence turns the rounding of vanishing gradients (a bias before
+# a batch normalisation has no other) into whole steps; a large epsilon leaves them what they are.
+DAMPED = {"name": "adam", "learning_rate": 0.01, "epsilon": 1.0}
 ADADELTA = {"name": "adadelta", "learning_rate": 1.0}
+CIFAR_SIZE = COLOUR.repeat(2, axis=1).repeat(2, axis=2)
 CASES = {  # network, images, optimizer, whether it ends in logits, route
     "lenet": (lenet, IMAGES, TORCH, True, "fast"),
     "lenet_colour": (colour_lenet, COLOUR, ADAM, True, "fast"),
     "lenet_by_tape": (lenet, IMAGES, TORCH, True, "graph"),
     "batch_norm": (strided_with_batch_norm, COLOUR, ADAM, False, "graph"),
+    "strided_cnn": (strided_cnn, CIFAR_SIZE, DAMPED, True, "graph"),
     "dropout": (pooled_with_dropout, SMALL, ADADELTA, False, "graph"),
     "functional": (functional_with_logits, SMALL, TORCH, True, "graph"),
     "unknown_layer": (with_unknown_layer, SMALL, ADAM, True, "keras"),
@@ -255,6 +266,24 @@ def test_scale_and_offset_of_each_channel():
     before = LaneTrainer((COLOUR * scale + offset).astype("float32"), LABELS)
     (outside,) = before.run([job])
     np.testing.assert_allclose(within.batch_loss, outside.batch_loss, rtol=1e-4)
+
+
+def test_probes_are_taken_after_the_epochs_asked_for():
+    """What a probe holds equals the test of a network trained to that epoch and no further."""
+    probes = {"a": (SMALL[:100], LABELS[:100]), "b": (SMALL[100:150], LABELS[100:150])}
+    trainer = LaneTrainer(SMALL, LABELS, lanes=1, probes=probes)
+    at = {1: ("a",), 3: ("a", "b")}
+    (result,) = trainer.run(
+        [make_job("functional", epochs=3, probes_at=lambda epoch: at.get(epoch, ()))]
+    )
+    assert set(result.probes) == {("a", 1), ("a", 3), ("b", 3)}
+    for epoch in (1, 3):
+        stopped = train("functional", [make_job("functional", epochs=epoch)], lanes=1)
+        (expected,) = stopped.values()
+        probed = result.probes["a", epoch]
+        np.testing.assert_array_equal(probed.predictions, expected.predictions)
+        assert (probed.loss, probed.accuracy) == (expected.test_loss, expected.test_accuracy)
+    assert len(result.probes["b", 3].predictions) == 50
 
 
 def test_own_test_images():

@@ -1,0 +1,78 @@
+"""What can be said of a set of synthetic images without training on it, in one call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from replicate.evaluation.frechet import frechet_distance
+from replicate.evaluation.kernel_distance import kernel_distance
+from replicate.evaluation.manifold import diversity_ratio, manifold_scores
+from replicate.evaluation.neighbours import copy_share, nearest_neighbours
+
+
+class Comparison(NamedTuple):
+    """A synthetic set against the images that its generator saw, and against held-out ones.
+
+    Args:
+        metrics: name -> number; names that end in `_heldout` are what a perfect generator would
+            score: held-out real images in the synthetic set's place.
+        nearest: int64 `(n,)`, the row of the training image next to each synthetic image.
+        distances: float64 `(n,)`, how far that is.
+    """
+
+    metrics: dict[str, float]
+    nearest: np.ndarray
+    distances: np.ndarray
+
+
+def compare_image_sets(
+    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, seed: int = 0
+) -> Comparison:
+    """Compare features of synthetic, training and held-out real images of one extractor.
+
+    The manifold scores of either kind use as many images as there are held-out ones, since they
+    depend on the numbers of images.
+
+    Args:
+        synthetic: `(n, d)` features.
+        train: `(m, d)` features of the generator's training images.
+        held_out: `(h, d)` features of real images that the generator never saw.
+        seed: of the kernel distance's blocks.
+
+    Returns:
+        Fréchet and kernel distance, precision, recall, density, coverage, diversity and closeness
+        to training images.
+
+    Raises:
+        ValueError: if a set is too small, not finite or of another dimension.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # more BLAS threads are slower wherever cores are shared
+        return _compare(synthetic, train, held_out, seed)
+
+
+def _compare(synthetic, train, held_out, seed):
+    few = min(len(synthetic), len(held_out))
+    scores = manifold_scores(train, synthetic[:few])
+    ideal = manifold_scores(train, held_out[:few])
+    found = nearest_neighbours(synthetic, train)
+    found_held_out = nearest_neighbours(held_out, train)
+    everything = np.concatenate([train, held_out])
+    metrics = {
+        "frechet": frechet_distance(synthetic, train),
+        "frechet_all_real": frechet_distance(synthetic, everything),
+        "frechet_heldout": frechet_distance(held_out, train),
+        "kid": kernel_distance(synthetic, train, seed=seed).mean,
+        **scores._asdict(),
+        "precision_heldout": ideal.precision,
+        "recall_heldout": ideal.recall,
+        "diversity_ratio": diversity_ratio(train, synthetic[: len(train)]),
+        "copy_share": copy_share(found.distances, found_held_out.distances),
+        "nearest_median": float(np.median(found.distances)),
+        "nearest_median_heldout": float(np.median(found_held_out.distances)),
+    }
+    metrics = {name: float(value) for name, value in metrics.items()}
+    return Comparison(metrics, found.indices, found.distances)
