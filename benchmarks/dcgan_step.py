@@ -343,7 +343,7 @@ Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results
 
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
-in {1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process with default threads.
+in {1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process, default threads.
 Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
 is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and after. The
 PyTorch twin, too, sends real and generated images through its discriminator together and asks for
