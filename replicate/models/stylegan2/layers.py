@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from replicate.models.stylegan2.resample import downsample, smooth
@@ -41,20 +42,22 @@ def normalize(x):
 
 
 class Normal:
-    """Initialisers that draw from one stream, so that a seed gives a whole network.
+    """Initialisers that draw from one NumPy stream, so that a seed gives a whole network.
 
     Args:
         seed: seed of the stream; every weight drawn moves it on.
     """
 
     def __init__(self, seed):
-        self.draws = keras.random.SeedGenerator(seed)
+        self.draws = np.random.default_rng(seed)
 
     def __call__(self, stddev=1.0):
         """An initialiser with this standard deviation."""
-        return lambda shape, dtype=None: keras.random.normal(
-            shape, stddev=stddev, dtype=dtype, seed=self.draws
-        )
+
+        def draw(shape, dtype=None):
+            return np.float32(stddev) * self.draws.standard_normal(shape, np.float32)
+
+        return draw
 
 
 class EqualizedDense(layers.Layer):
