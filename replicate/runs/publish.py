@@ -4,11 +4,13 @@
 
 copies the finished records of every plan that is a preset (paper, lite) to `results/<study>/`,
 their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not
-released: anyone can draw them again from the released weights.
+released: anyone can draw them again from the released weights. Weights of a generator's earlier
+epochs are not released either; what was measured with them is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -21,7 +23,8 @@ from replicate.runs.study import SOURCES, Study
 from replicate.runs.trial import Trial
 
 PUBLISHED = ("paper", "lite")  # plan labels whose records are shipped
-UNRELEASED = ("set",)  # artifacts that stay in the workdir
+UNRELEASED = ("set",)  # drawn again from released weights, hence named by shipped records
+LOCAL = ("weights_half",)  # of use during a run only: shipped records do not name them
 
 
 def publish(study: str, workdir: Store, shipped: Store) -> tuple[int, int]:
@@ -33,13 +36,19 @@ def publish(study: str, workdir: Store, shipped: Store) -> tuple[int, int]:
     plans = [plan for plan in workdir.plans(study) if plan.label in PUBLISHED]
     wanted = {trial.key for plan in plans for trial in plan.trials}
     latest = workdir.latest(study)
-    records = [r for key, r in latest.items() if key in wanted and r.done]
+    records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
     size = sum(_release(record, workdir, shipped) for record in records)
     for plan in plans:
         shipped.write_plan(plan)
     if records:
         shipped.write_shipped(study, records)
     return len(records), size
+
+
+def _shipped(record: Record) -> Record:
+    """A record as it is shipped: without artifacts that stay in the workdir for good."""
+    artifacts = {name: entry for name, entry in record.artifacts.items() if name not in LOCAL}
+    return dataclasses.replace(record, artifacts=artifacts)
 
 
 def released_path(shipped_root: Path, record: Record, name: str) -> Path:

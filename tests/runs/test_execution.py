@@ -165,6 +165,19 @@ def test_published_records_and_artifacts_can_be_reused(toy, tmp_path):
     assert study.main([f"--workdir={other.root}"]) == 0
 
 
+def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatch):
+    """Shipped records do not name them, so that the rest can be reused."""
+    study, workdir = toy
+    assert run(toy) == 0
+    monkeypatch.setattr("replicate.runs.publish.LOCAL", ("value",))
+    shipped = Store(tmp_path / "project" / "results")
+    assert publish("toy", Store(workdir), shipped) == (6, 0)
+    assert not any(record.artifacts for record in shipped.latest("toy").values())
+    assert any(record.artifacts for record in Store(workdir).latest("toy").values())
+    _, trials = make_plan(study, parse(study, []))
+    assert "6 shipped records" in reuse_shipped(study, trials, Store(tmp_path / "other"))
+
+
 def test_dask_runs_the_same_trials(toy):
     distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as c:
