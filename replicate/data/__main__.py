@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from replicate.data.catalogue import CATALOGUE, ROUTES, lookup
+from replicate.data.catalogue import CATALOGUE, FOLDER_ROUTES, ROUTES, lookup
 from replicate.data.inventory import inventory
 
 
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     fetch = commands.add_parser("fetch", parents=[common], help="get a data set into the cache")
     fetch.add_argument("name", help=", ".join(CATALOGUE))
-    fetch.add_argument("--route", choices=ROUTES, help="this route only")
+    fetch.add_argument("--route", choices=(*ROUTES, *FOLDER_ROUTES), help="this route only")
     synthetic = commands.add_parser("synthetic", help="verify and describe a synthetic set")
     synthetic.add_argument("path", help="file written by save_synthetic")
     return parser

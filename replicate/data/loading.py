@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import logging
 
 from replicate.data import cache, places
-from replicate.data.catalogue import ROUTES, Entry, lookup
+from replicate.data.catalogue import FOLDER_ROUTES, LOCAL_ROUTES, Entry, lookup
 from replicate.data.dataset import (
     SPLITS,
     Arrays,
@@ -21,6 +21,8 @@ from replicate.data.dataset import (
     Split,
     canonical_split,
 )
+from replicate.data.fids30 import files as fids30_files
+from replicate.data.fids30 import folder as fids30_folder
 from replicate.data.package import read_packaged
 from replicate.data.registry import read_registry
 from replicate.data.stand_in import draw_stand_in
@@ -37,6 +39,7 @@ class _Source:
         origin: What a cache file must have been made from to be used; None if there is no cache.
         remote: Whether `read` goes to the network.
         strict: Whether content other than the pinned is refused, not only recorded.
+        deviations: What is known to differ once `read` is done, one line each.
     """
 
     label: str
@@ -44,6 +47,7 @@ class _Source:
     origin: str | None = None
     remote: bool = False
     strict: bool = True
+    deviations: list[str] = dataclasses.field(default_factory=list)
 
 
 def load(
@@ -57,11 +61,15 @@ def load(
     What came by a slow route is cached under `REPLICATE_CACHE`, else `~/.cache/replicate`.
 
     Args:
-        name: `"mnist"`, `"fashion_mnist"` or `"cifar10"`.
+        name: `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"fids30"`, whose test split is the
+            study's validation part.
         data_dir: Folder of prepared TFDS data. If it is given, the data set must be in it; else
-            `TFDS_DATA_DIR` and then `~/tensorflow_datasets` are looked at.
+            `TFDS_DATA_DIR` and then `~/tensorflow_datasets` are looked at. The photographs of
+            fids30 are looked for in it and beside it, unless `REPLICATE_FIDS30_DIR` names their
+            folder; they are not cached.
         routes: Routes to try, in this order; by default `"tfds_folder"`, `"package"`,
-            `"tfds_download"`, `"registry"`.
+            `"tfds_download"`, `"registry"`; for fids30 `"manual_folder"`, `"resized-256"`,
+            `"tfds_folder"`, `"tfds_download"`.
         stand_in: Whether a small drawn data set of the same shape may take the place of one that
             is absent. Then nothing is downloaded unless `routes` asks for it.
 
@@ -94,24 +102,37 @@ def load(
 
 
 def _checked_routes(entry: Entry, routes, data_dir) -> tuple[str, ...]:
-    chosen = tuple(ROUTES if routes is None else routes)
-    unknown = [route for route in chosen if route not in ROUTES]
+    chosen = tuple(entry.routes if routes is None else routes)
+    unknown = [route for route in chosen if route not in entry.routes]
     if unknown or not chosen:
-        raise ValueError(f"Expected routes among {', '.join(ROUTES)}. Received: routes={routes!r}")
+        raise ValueError(
+            f"Expected routes among {', '.join(entry.routes)}. Received: routes={routes!r}"
+        )
     if data_dir is None:
         return chosen
-    if "tfds_folder" not in chosen:
+    local = [route for route in entry.routes if route in LOCAL_ROUTES]
+    if not set(local) & set(chosen):
         raise ValueError(
-            f"Expected data_dir only with route tfds_folder. Received: data_dir={str(data_dir)!r}, "
-            f"routes={routes!r}"
+            f"Expected data_dir only with route {' or '.join(local)}. Received: "
+            f"data_dir={str(data_dir)!r}, routes={routes!r}"
         )
-    if places.prepared_folder(entry, places.data_dir_or_default(data_dir)) is None:
+    if not _in_data_dir(entry, data_dir):
         raise DataUnavailable(
-            f"{entry.name}: expected {entry.name}/<version>/{places.INFO_FILE} in the given "
-            f"data_dir. Received: data_dir={str(data_dir)!r}. Without data_dir the other routes "
-            "are tried."
+            f"{entry.name}: expected {_wanted(entry)} in the given data_dir. Received: "
+            f"data_dir={str(data_dir)!r}. Without data_dir the other routes are tried."
         )
     return chosen
+
+
+def _in_data_dir(entry: Entry, data_dir) -> bool:
+    if places.prepared_folder(entry, places.data_dir_or_default(data_dir)):
+        return True
+    return entry.of_photographs and fids30_files.find(data_dir) is not None
+
+
+def _wanted(entry: Entry) -> str:
+    prepared = f"{entry.name}/<version>/{places.INFO_FILE}"
+    return f"{prepared}, or {entry.name}/<class>," if entry.of_photographs else prepared
 
 
 def _any_cached(entry: Entry, routes: Sequence[str]) -> Dataset | None:
@@ -138,12 +159,12 @@ def _by_source(entry: Entry, route: str, source: _Source) -> Dataset:
 
 def _from_source(entry: Entry, route: str, source: _Source) -> Dataset:
     arrays = source.read()
-    splits, deviations = {}, []
+    splits, deviations = {}, list(source.deviations)
     for split in SPLITS:
         splits[split] = _split(entry, split, arrays[split], route, source)
         if splits[split].sha256 != entry.sha256[split]:
             problem = _mismatch(entry, split, splits[split], route, source)
-            if source.strict:
+            if source.strict and not entry.pinned_for:
                 raise DataCorrupt(problem)
             deviations.append(problem)
     return Dataset(
@@ -174,7 +195,8 @@ def _split(entry: Entry, split: str, arrays, route: str, source: _Source) -> Spl
 def _mismatch(entry: Entry, split: str, received: Split, route: str, source: _Source) -> str:
     return (
         f"{entry.name}, split {split}, from {source.label} (route {route}): expected "
-        f"{entry.counts[split]} images with content sha256={entry.sha256[split]}. Received: "
+        f"{entry.counts[split]} images with content sha256={entry.sha256[split]}"
+        f"{f' (pinned for {entry.pinned_for} only)' if entry.pinned_for else ''}. Received: "
         f"{len(received)} images, sha256={received.sha256}"
     )
 
@@ -188,9 +210,16 @@ def _announced(dataset: Dataset) -> Dataset:
 
 def _all_failed(entry: Entry, failures: dict[str, str]) -> str:
     lines = "".join(f"\n  {route}: {reason}" for route, reason in failures.items())
+    failed = f"{entry.title} could not be had by any route:{lines}\n"
+    if entry.of_photographs:
+        return (
+            f"{failed}What can be done: set {fids30_files.VARIABLE} to a folder of the "
+            f"photographs with the class folders {', '.join(entry.class_names)}; or connect to "
+            "the internet and try again."
+        )
     prepared = f"<folder>/{entry.name}/<version>/{places.INFO_FILE}"
     return (
-        f"{entry.title} could not be had by any route:{lines}\n"
+        f"{failed}"
         "What can be done: connect to the internet and try again; or prepare it elsewhere by "
         f"`tfds build {entry.name}`, copy it so that {prepared} exists, and set "
         "TFDS_DATA_DIR=<folder>; or copy the cache folder of a machine that has it "
@@ -204,7 +233,20 @@ def _tfds_folder(entry: Entry, data_dir) -> _Source:
     if folder is None:
         raise DataUnavailable(f"no {entry.name}/<version>/{places.INFO_FILE} in {root}")
     origin = places.folder_fingerprint(folder)
-    return _Source(str(folder), lambda: read_prepared(entry, folder), origin)
+    stated = list(places.stated_deviations(folder))
+    return _Source(str(folder), lambda: read_prepared(entry, folder), origin, deviations=stated)
+
+
+def _class_folders(route: str) -> Callable[[Entry, object], _Source]:
+    def source(entry: Entry, data_dir) -> _Source:
+        found = fids30_folder.find_surveyed(data_dir, route)
+        return _Source(
+            str(found.folder),
+            lambda: fids30_folder.read(found),
+            deviations=list(found.deviations()),
+        )
+
+    return source
 
 
 def _package(entry: Entry, data_dir) -> _Source:
@@ -215,12 +257,16 @@ def _package(entry: Entry, data_dir) -> _Source:
 
 
 def _tfds_download(entry: Entry, data_dir) -> _Source:
+    stated = []
+
     def read() -> Arrays:
         with cache.workspace(entry) as folder:
-            return download_prepared(entry, folder)
+            arrays = download_prepared(entry, folder)
+            stated.extend(places.stated_deviations(places.prepared_folder(entry, folder)))
+            return arrays
 
     label = f"TensorFlow Datasets {entry.name}"
-    return _Source(label, read, origin=label, remote=True, strict=False)
+    return _Source(label, read, origin=label, remote=True, strict=False, deviations=stated)
 
 
 def _registry(entry: Entry, data_dir) -> _Source:
@@ -241,4 +287,5 @@ _SOURCES = {
     "package": _package,
     "tfds_download": _tfds_download,
     "registry": _registry,
+    **{route: _class_folders(route) for route in FOLDER_ROUTES},
 }

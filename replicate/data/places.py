@@ -29,6 +29,14 @@ def prepared_folder(entry: Entry, data_dir: Path) -> Path | None:
     return versions[max(versions)] if versions else None
 
 
+def stated_deviations(folder: Path) -> tuple[str, ...]:
+    """What a prepared folder says of itself in `metadata.json`, as this package's builders do."""
+    try:
+        return tuple(json.loads((folder / "metadata.json").read_text())["deviations"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+
+
 def packaged_file(entry: Entry) -> Path | None:
     """The file inside this package, or None if it has none for this data set."""
     path = Path(__file__).parent / entry.packaged if entry.packaged else None

@@ -25,7 +25,8 @@ def draw_stand_in(entry: Entry) -> Dataset:
         entry: Gives the image shape and the classes.
 
     Returns:
-        A `Dataset` of 2,000 and 500 images, classes balanced, with route `"stand_in"`.
+        A `Dataset` with route `"stand_in"`, of 2,000 and 500 images or as many as the data set
+        has, if that is less; classes balanced.
     """
     rng = np.random.default_rng([zlib.crc32(entry.name.encode()), 1])
     height, width, channels = entry.image_shape
@@ -34,9 +35,10 @@ def draw_stand_in(entry: Entry) -> Dataset:
     rows = np.arange(height) * _GRID // height
     columns = np.arange(width) * _GRID // width
     patterns = grids[:, rows][:, :, columns]  # [classes, height, width, channels]
-    splits = {split: _draw(patterns, count, rng) for split, count in COUNTS.items()}
+    counts = {split: min(count, entry.counts[split]) for split, count in COUNTS.items()}
+    splits = {split: _draw(patterns, count, rng) for split, count in counts.items()}
     deviation = (
-        f"{entry.name}: {COUNTS['train']} + {COUNTS['test']} drawn images stand in for "
+        f"{entry.name}: {counts['train']} + {counts['test']} drawn images stand in for "
         f"{entry.title}; no result on them says anything about it"
     )
     return Dataset(

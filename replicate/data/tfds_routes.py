@@ -13,7 +13,8 @@ from replicate.data.dataset import SPLITS, Arrays, DataCorrupt, DataUnavailable
 
 _BATCH = 1000
 _PREPARE = (
-    "import sys, tensorflow_datasets as tfds; "
+    "import importlib, sys, tensorflow_datasets as tfds; "
+    "[importlib.import_module(name) for name in sys.argv[3:]]; "
     "tfds.builder(sys.argv[1], data_dir=sys.argv[2]).download_and_prepare()"
 )
 
@@ -106,6 +107,7 @@ def download_prepared(entry: Entry, workspace: Path) -> Arrays:
     """
     download.probe(entry.download_urls)
     command = [sys.executable, "-c", _PREPARE, entry.name, str(workspace)]
+    command += [entry.builder] if entry.builder else []
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     what = f"TensorFlow Datasets' download of {entry.name}"
     download.run_watched(what, command, workspace, download.TOTAL_SECONDS, True, quiet)

@@ -105,7 +105,9 @@ def test_fetch_that_fails_says_why_and_returns_1(world, capsys):
 def test_unknown_data_set_is_one_line_and_status_2(world):
     code, output, errors, imported = run("fetch", "mnits")
     assert (code, output) == (2, "")
-    assert errors == "Expected one of mnist, fashion_mnist, cifar10. Received: name='mnits'\n"
+    assert (
+        errors == "Expected one of mnist, fashion_mnist, cifar10, fids30. Received: name='mnits'\n"
+    )
     assert "tensorflow" not in imported
 
 

@@ -9,7 +9,7 @@ import pytest
 from data_world import idx_files, leftovers, make_arrays, write_prepared
 
 from replicate.data import DataCorrupt, DataUnavailable, load, tfds_routes
-from replicate.data.catalogue import ROUTES, NpmPackage
+from replicate.data.catalogue import FOLDER_ROUTES, ROUTES, NpmPackage
 from replicate.data.dataset import SPLITS, canonical_split
 from replicate.data.loading import _SOURCES  # the one list of routes
 
@@ -35,7 +35,7 @@ def assert_is(world, dataset, route):
 
 
 def test_catalogue_lists_the_routes_that_loading_knows():
-    assert set(ROUTES) == set(_SOURCES)
+    assert {*ROUTES, *FOLDER_ROUTES} == set(_SOURCES)
 
 
 def test_prepared_folder(world, prepared):

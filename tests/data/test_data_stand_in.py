@@ -6,16 +6,19 @@ import pytest
 from replicate.data import CATALOGUE, load
 from replicate.data.stand_in import draw_stand_in
 
+LARGE = (("train", 2000), ("test", 500))
+
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_stand_in_has_the_shape_and_classes_and_says_what_it_is(name):
     entry = CATALOGUE[name]
     drawn, again = draw_stand_in(entry), draw_stand_in(entry)
     assert drawn.route == "stand_in" and entry.title in drawn.deviations[0]
-    for split, count in (("train", 2000), ("test", 500)):
+    for split, count in (("train", 280), ("test", 76)) if name == "fids30" else LARGE:
         part = getattr(drawn, split)
         assert part.images.shape == (count, *entry.image_shape) and part.images.dtype == np.uint8
-        assert np.bincount(part.labels).tolist() == [count // 10] * 10
+        assert len(set(np.bincount(part.labels)) | {count // 10}) <= 2
+        assert set(part.labels) == set(range(10))
         assert part.sha256 == getattr(again, split).sha256
     train = {image.tobytes() for image in drawn.train.images}
     assert not any(image.tobytes() in train for image in drawn.test.images)
