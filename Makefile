@@ -5,7 +5,7 @@ PRESET ?= paper
 WORKDIR ?= runs
 FLAGS  ?=
 
-STUDIES := mnist_cvae
+STUDIES := mnist_cvae cifar_dcgan
 RUN     := $(VENV)/bin/python -m
 PIP     := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

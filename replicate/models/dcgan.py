@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from replicate.models import adversarial
+from replicate.models import adversarial, small_maps
 from replicate.models.init import initialize
 
 IMAGE_SHAPE = (32, 32, 3)
@@ -31,10 +31,14 @@ def _normal():
 
 @keras.saving.register_keras_serializable("replicate")
 class UpConv2D(layers.Conv2DTranspose):
-    """`Conv2DTranspose` that is one matrix product where its input is a single pixel."""
+    """`Conv2DTranspose` by matrix products where its input is a pixel or 2 x 2 of them."""
 
     def call(self, inputs):
         """Convolve `(batch, height, width, channels)`."""
+        if small_maps.suits(self, inputs, 2):
+            kernel = tf.identity(keras.ops.convert_to_tensor(self.kernel))
+            outputs = small_maps.up(inputs, kernel) + keras.ops.convert_to_tensor(self.bias)
+            return self.activation(outputs)
         if tuple(inputs.shape[1:3]) != (1, 1):
             return super().call(inputs)
         kernel = keras.ops.convert_to_tensor(self.kernel)  # [4 4 F C]
@@ -92,7 +96,7 @@ def build_discriminator(num_classes: int = 0, seed: int | None = None) -> keras.
     inputs = keras.Input((*IMAGE_SHAPE[:2], IMAGE_SHAPE[2] + num_classes))
     x = inputs
     for filters in (64, 128, 256, 512):
-        x = layers.Conv2D(filters, 4, 2, "same", kernel_initializer=_normal())(x)
+        x = small_maps.DownConv2D(filters, 4, 2, "same", kernel_initializer=_normal())(x)
         x = layers.LeakyReLU(SLOPE)(x)
     logits = layers.Dense(1, kernel_initializer=_normal())(layers.Flatten()(x))
     return initialize(keras.Model(inputs, logits, name="discriminator"), "keras", seed)
