@@ -55,7 +55,7 @@ def test_two_classes():
     assert build_strided_cnn(num_classes=2, seed=0)(np.zeros((1, 32, 32, 3))).shape == (1, 2)
 
 
-POOLED = {  # builder, input, parameters, kinds of layers by initial, output of each layer with weights
+POOLED = {  # builder, input, parameters, layers by initial, outputs of those with weights
     "pooled": (
         build_pooled_cnn,
         (64, 64, 3),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from replicate.models.classifiers import build_pooled_cnn, build_strided_cnn
 from replicate.models.init import initialize
-from replicate.models.classifiers import build_strided_cnn
 from replicate.models.lenet import build_lenet
 from replicate.training.lane_programs import form_of, unsupported
 from replicate.training.lanes import LaneJob, LaneTrainer
@@ -91,6 +91,11 @@ def strided_cnn(seed):
     return build_strided_cnn(seed=seed)
 
 
+def pooled_cnn(seed):
+    """The classifier of Sterzinger, Stippel and Zogaj (2020), on half its side."""
+    return build_pooled_cnn((32, 32, 3), seed=seed)
+
+
 def lenet(seed):
     """The LeNet of Crossman (2024)."""
     return build_lenet(seed=seed)
@@ -98,8 +103,9 @@ def lenet(seed):
 
 ADAM = {"name": "adam", "learning_rate": 1e-3, "epsilon": 1e-8}
 TORCH = {"name": "adam_torch", "learning_rate": 1e-3}
-# Adam divides by the gradient's size, hence turns the rounding of vanishing gradients (a bias before
-# a batch normalisation has no other) into whole steps; a large epsilon leaves them what they are.
+# Adam divides by the gradient's size, hence turns the rounding of vanishing gradients (a bias
+# before a batch normalisation has no other; a dead ReLU's come and go) into whole steps; a large
+# epsilon leaves them what they are.
 DAMPED = {"name": "adam", "learning_rate": 0.01, "epsilon": 1.0}
 ADADELTA = {"name": "adadelta", "learning_rate": 1.0}
 CIFAR_SIZE = COLOUR.repeat(2, axis=1).repeat(2, axis=2)
@@ -109,6 +115,7 @@ CASES = {  # network, images, optimizer, whether it ends in logits, route
     "lenet_by_tape": (lenet, IMAGES, TORCH, True, "graph"),
     "batch_norm": (strided_with_batch_norm, COLOUR, ADAM, False, "graph"),
     "strided_cnn": (strided_cnn, CIFAR_SIZE, DAMPED, True, "graph"),
+    "pooled_cnn": (pooled_cnn, CIFAR_SIZE, DAMPED, True, "graph"),
     "dropout": (pooled_with_dropout, SMALL, ADADELTA, False, "graph"),
     "functional": (functional_with_logits, SMALL, TORCH, True, "graph"),
     "unknown_layer": (with_unknown_layer, SMALL, ADAM, True, "keras"),
