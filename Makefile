@@ -57,6 +57,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/classifier_lanes.py
+	$(VENV)/bin/python benchmarks/dcgan_step.py
 
 publish: $(VENV)/.installed
 	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)

@@ -7,7 +7,7 @@ import sys
 
 from replicate.data import inventory
 from replicate.runs.files import project_root
-from replicate.runs.flags import PRESETS
+from replicate.runs.flags import PRESETS, preset_path
 from replicate.runs.plan import protocol_keys
 from replicate.runs.store import Store
 from replicate.runs.study import SOURCES, Study, load_study
@@ -30,7 +30,7 @@ def state(planned: dict[str, set[str]], mine: set[str], theirs: set[str]) -> str
 def next_command(study: Study, planned: dict[str, set[str]], mine: set[str]) -> str | None:
     """The first preset of a study that is not finished, or None."""
     for preset in ("quick", "lite", "paper"):
-        if planned[preset] - mine:
+        if planned.get(preset, set()) - mine:
             return f"python -m {study.module} --preset={preset}"
     return None
 
@@ -48,7 +48,11 @@ def overview(workdir: str) -> str:
             rows.append("               not in this version")
             continue
         rows.append(f"               {study.title}")
-        planned = {preset: protocol_keys(study, preset) for preset in PRESETS}
+        planned = {
+            preset: protocol_keys(study, preset)
+            for preset in PRESETS
+            if preset_path(name, preset).exists()
+        }
         mine, theirs = store.done_keys(name), shipped.done_keys(name)
         rows.append("               " + state(planned, mine, theirs))
         following = following or next_command(study, planned, mine)

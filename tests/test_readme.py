@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from replicate.runs.study import SOURCES
+
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.strip().splitlines()]
@@ -20,7 +22,7 @@ def runnable(command: str, workdir: Path) -> list[str]:
     if words[0] == "make":
         return [*words, "--dry-run"]
     words[0] = sys.executable
-    if words[1:3] == ["-m", "replicate.mnist_cvae"] and "--help" not in words:
+    if words[2].removeprefix("replicate.") in SOURCES and "--help" not in words:
         words += ["--plan", f"--workdir={workdir}"]
     if "fetch" in words:
         words[words.index("fetch") + 1] = "mnist"  # inside the package
@@ -45,7 +47,10 @@ def test_command(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["replicate"], ["replicate.mnist_cvae", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["replicate"], ["replicate.mnist_cvae", "--help"], ["replicate.cifar_dcgan", "--help"]],
+)
 def test_the_overview_and_help_do_without_tensorflow(arguments):
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:]\n"

@@ -140,15 +140,8 @@ def flag_values(study) -> flags.FlagValues:
 
 
 def preset_path(study_name: str, preset: str) -> Path:
-    """The flagfile of a preset.
-
-    Raises:
-        FileNotFoundError: if the study has no such preset.
-    """
-    path = project_root() / "paper_configs" / f"{study_name}.{preset}.cfg"
-    if not path.exists():
-        raise FileNotFoundError(f"Expected a preset file. Received: {path}, which does not exist")
-    return path
+    """Where the flagfile of a preset lies, if the study has that preset."""
+    return project_root() / "paper_configs" / f"{study_name}.{preset}.cfg"
 
 
 def _preset_of(study, arguments: list[str]) -> str:
@@ -180,7 +173,14 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
     """
     preset = _preset_of(study, arguments)
     values = flag_values(study)
-    insert = f"--flagfile={preset_path(study.name, preset)}"
+    path = preset_path(study.name, preset)
+    if not path.exists():
+        has = [name for name in PRESETS if preset_path(study.name, name).exists()]
+        raise FileNotFoundError(
+            f"Expected one of the presets {', '.join(has)} of {study.name}. "
+            f"Received: --preset={preset}, and no file {path}"
+        )
+    insert = f"--flagfile={path}"
     rest = values([study.module, insert, *arguments])[1:]
     if rest:
         raise flags.Error(f"expected flags only; received {' '.join(rest)!r}")
