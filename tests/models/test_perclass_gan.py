@@ -321,8 +321,9 @@ def test_fit_is_the_same_training():
     fitted.fit(IMAGES[:2], batch_size=1, epochs=1, shuffle=False, verbose=0)
     for part in (IMAGES[:1], IMAGES[1:2]):
         stepped.train_step((part,))
-    for a, b in zip(fitted.get_weights(), stepped.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
+    start = compiled().get_weights()
+    for a, b, old in zip(fitted.get_weights(), stepped.get_weights(), start, strict=True):
+        assert np.linalg.norm(a - b) <= 0.02 * np.linalg.norm(b - old)
     assert all((v.numpy() == 0).all() for v in moving_means(fitted.discriminator))
     assert all((v.numpy() != 0).any() for v in moving_means(fitted.generator))
 
