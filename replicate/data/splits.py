@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -63,3 +65,26 @@ def _enough(labels: np.ndarray, label: int, count: int) -> np.ndarray:
             f"Expected at least {count} images of class {label}. Received: {len(rows)}"
         )
     return rows
+
+
+def check_class_sizes(labels: np.ndarray, class_names: Sequence[str], minimum: int) -> None:
+    """Refuse a set in which a class has fewer images than a batch of that class needs.
+
+    Args:
+        labels: integers `(n,)`, classes from 0.
+        class_names: name of each class.
+        minimum: images that each class must have.
+
+    Raises:
+        ValueError: naming every class that has fewer, with its count.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    few = [
+        f"{name} {count}"
+        for name, count in zip(class_names, counts, strict=True)
+        if count < minimum
+    ]
+    if few:
+        raise ValueError(
+            f"Expected at least {minimum} images of each class. Received: {', '.join(few)}"
+        )

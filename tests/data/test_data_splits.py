@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicate.data.splits import class_rows, class_sample
+from replicate.data.splits import check_class_sizes, class_rows, class_sample
 
 LABELS = np.array([1, 0, 1, 2, 0, 2, 1, 0, 2, 2])
 
@@ -39,3 +39,12 @@ def test_too_few_images_are_refused_by_name():
         class_sample(LABELS, 4, 1, np.random.default_rng(0))
     with pytest.raises(ValueError, match="Expected first or last"):
         class_rows(LABELS, 3)
+
+
+def test_every_class_with_too_few_images_is_named():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    check_class_sizes(labels, ("limes", "figs", "plums"), 1)
+    with pytest.raises(ValueError, match="at least 3 .*Received: figs 1, plums 2$"):
+        check_class_sizes(labels, ("limes", "figs", "plums"), 3)
+    with pytest.raises(ValueError, match="Received: pears 0$"):
+        check_class_sizes(labels, ("limes", "figs", "plums", "pears"), 1)
