@@ -32,7 +32,7 @@ def _taps(size: int, output: int) -> list[int]:
 
 
 def _block(x, size, tap, column):
-    """Rows of `x` under a kernel row, the columns under an output column: `(rows * n, taps * C)`."""
+    """Rows of `x` under a kernel row, columns under an output column: `(rows * n, taps * C)`."""
     rows, taps = _seen(size, tap), _taps(size, column)
     top = 2 * rows[0] - _padding(size) + tap
     left = 2 * column - _padding(size) + taps[0]

@@ -27,6 +27,8 @@ class ClassifierJob:
         labels: labels of all resident images where they are not the data's own.
         keep: whether weights and the loss of every batch become artifacts.
         probes_at: epoch from 1 -> names of the probe sets to test on, see `LaneJob`.
+        epoch_data: epoch from 0 -> images and labels in place of the resident ones; `rows` are
+            theirs.
     """
 
     build: Callable[[], Any]
@@ -36,6 +38,7 @@ class ClassifierJob:
     labels: np.ndarray | None = None
     keep: bool = False
     probes_at: Callable[[int], tuple[str, ...]] = lambda epoch: ()
+    epoch_data: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
 
 
 def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Outcome]]:
@@ -127,6 +130,7 @@ def _lane_job(trial, spec, context):
         record_batch_loss=spec.keep,
         keep_weights=spec.keep,
         probes_at=spec.probes_at,
+        epoch_data=spec.epoch_data,
     )
 
 

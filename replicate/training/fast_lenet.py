@@ -48,10 +48,11 @@ class FastLeNetProgram(GraphProgram):
 
     @staticmethod
     def suits(model, job, data):
-        """Returns whether a network has the LeNet's form, with Adam, on a CPU."""
+        """Returns whether a network has the LeNet's form, with Adam, on a CPU and resident images."""
         height, width = data.array.shape[1:3]
         return (
             _is_lenet(model)
+            and job.epoch_data is None
             and job.from_logits
             and job.optimizer["name"] in ("adam", "adam_torch")
             and height % 4 == 0
@@ -67,8 +68,8 @@ class FastLeNetProgram(GraphProgram):
         zeros = [tf.zeros_like(w) for w in weights]
         return SimpleNamespace(weights=weights, slots=[zeros, zeros], rest=[], step=0)
 
-    def train(self, state, batches, labels):
-        """Trains on consecutive batches; see `GraphProgram.train`."""
+    def train(self, state, batches, labels, images=None):
+        """Trains on consecutive batches of resident images; see `GraphProgram.train`."""
         steps, valid = batches.shape
         padded = np.zeros((MAX_STEPS, self.batch_size), np.int32)
         padded[:steps, :valid] = batches

@@ -141,13 +141,14 @@ class GraphProgram:
             step=0,
         )
 
-    def train(self, state, batches, labels):
+    def train(self, state, batches, labels, images=None):
         """Trains on consecutive batches.
 
         Args:
             state: What `start` returned; it is advanced.
-            batches: `(steps, batch)` int32 indices of resident images.
-            labels: `(n,)` int32 labels of all resident images.
+            batches: `(steps, batch)` int32 indices of images.
+            labels: `(n,)` int32 labels of all images.
+            images: A tensor of images in place of the resident ones.
 
         Returns:
             Mean loss and number of hits of each batch, each `(steps,)`.
@@ -160,6 +161,7 @@ class GraphProgram:
             tf.constant(state.step),
             tf.constant(batches),
             labels,
+            self.data.images if images is None else images,
         )
         state.step += len(batches)
         return losses.numpy(), hits.numpy()
@@ -180,19 +182,19 @@ class GraphProgram:
         values |= {id(v): a for v, a in zip(self.model.non_trainable_variables, rest, strict=True)}
         return [values[id(v)].numpy() for v in self.model.weights]
 
-    def _train(self, weights, slots, rest, first, batches, labels):
+    def _train(self, weights, slots, rest, first, batches, labels, images):
         steps = tf.shape(batches)[0]
 
         def body(i, rest, losses, hits):
             index = batches[i]
-            images = self.data.scaled(tf.gather(self.data.images, index))
+            x = self.data.scaled(tf.gather(images, index))
             y = tf.gather(labels, index)
             flat = tf.raw_ops.ReadVariableOp(resource=weights, dtype=tf.float32)
             flat = tf.ensure_shape(flat, [sum(self.sizes)])
             with tf.GradientTape() as tape:
                 tape.watch(flat)
                 outputs, rest = self.model.stateless_call(
-                    self._unflatten(flat), rest, images, training=True
+                    self._unflatten(flat), rest, x, training=True
                 )
                 loss = tf.reduce_mean(example_losses(y, outputs, self.from_logits))
             gradient = tape.gradient(loss, flat)
@@ -235,13 +237,14 @@ class KerasProgram:
         model.compile(optimizer=make_optimizer(self.job.optimizer), loss=loss, metrics=["accuracy"])
         return model
 
-    def train(self, model, batches, labels):
+    def train(self, model, batches, labels, images=None):
         """Trains on consecutive batches; see `GraphProgram.train`."""
+        images = self.data.images if images is None else images
         losses, hits = [], []
         for index in batches:
-            images = self.data.scaled(tf.gather(self.data.images, index))
+            x = self.data.scaled(tf.gather(images, index))
             model.reset_metrics()
-            logs = model.train_on_batch(images, tf.gather(labels, index), return_dict=True)
+            logs = model.train_on_batch(x, tf.gather(labels, index), return_dict=True)
             losses.append(logs["loss"])
             hits.append(round(float(logs["accuracy"]) * len(index)))
         return np.array(losses, np.float32), np.array(hits, np.int32)

@@ -57,6 +57,8 @@ class LaneJob:
         eval_images: Test images, where this job has others than the trainer's.
         eval_labels: Their labels.
         keep_weights: Whether the result holds the final weights.
+        epoch_data: Epoch (from 0) to images `(n, height, width, channels)` of the trainer's kind and
+            labels `(n,)` that take the resident ones' place in that epoch; `indices` are theirs.
         probes_at: Epoch (from 1) to the names of the trainer's probe sets that the network is
             tested on after that epoch.
     """
@@ -75,6 +77,7 @@ class LaneJob:
     eval_images: np.ndarray | None = None
     eval_labels: np.ndarray | None = None
     keep_weights: bool = True
+    epoch_data: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
     probes_at: Callable[[int], Iterable[str]] = lambda epoch: ()
 
     def __post_init__(self):
@@ -253,7 +256,11 @@ class LaneTrainer:
 
     def _epoch(self, program, state, job, epoch, labels):
         """Trains one epoch; returns loss, hits and size of each batch."""
-        order = self._order(job, epoch)
+        images = None
+        if job.epoch_data is not None:
+            drawn = Resident(*job.epoch_data(epoch))
+            images, labels = drawn.images, drawn.labels
+        order = self._order(job, epoch, len(labels))
         whole = len(order) // job.batch_size
         batches = order[: whole * job.batch_size].reshape(whole, job.batch_size)
         chunks = [batches[i : i + CHUNK_STEPS] for i in range(0, whole, CHUNK_STEPS)]
@@ -263,16 +270,15 @@ class LaneTrainer:
         for chunk in chunks:
             if self._stopped.is_set():
                 raise InterruptedError(f"Lanes were stopped. Received: job {job.key!r} unfinished")
-            chunk_losses, chunk_hits = program.train(state, chunk, labels)
+            chunk_losses, chunk_hits = program.train(state, chunk, labels, images)
             losses.append(chunk_losses)
             hits.append(chunk_hits)
         sizes = np.concatenate([np.full(len(chunk), chunk.shape[1]) for chunk in chunks])
         return np.concatenate(losses), np.concatenate(hits), sizes
 
-    def _order(self, job, epoch):
+    def _order(self, job, epoch, count):
         """Returns one epoch's indices, checked: on a GPU a wrong one would read zeros."""
         order = np.asarray(job.indices(epoch))
-        count = len(self.data.labels)
         if order.ndim != 1 or not len(order) or order.min() < 0 or order.max() >= count:
             raise ValueError(
                 f"Expected a non-empty vector of indices in [0, {count}) for job {job.key!r}. "
@@ -303,6 +309,7 @@ class LaneTrainer:
             return KerasProgram(model, job, self.data)
         spec = complete_spec(job.optimizer)
         form = form_of(model), tuple(spec.items()), job.from_logits, job.batch_size
+        form += (job.epoch_data is None,)
         with self._programs_lock:
             if form not in self._programs:
                 # Fast path: networks with a hand-made equivalent; any other by gradient tape.

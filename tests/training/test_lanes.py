@@ -293,6 +293,22 @@ def test_probes_are_taken_after_the_epochs_asked_for():
     assert len(result.probes["b", 3].predictions) == 50
 
 
+@pytest.mark.parametrize("name", ["lenet", "functional", "unknown_layer"])
+def test_images_of_an_epoch_take_the_resident_ones_place(name):
+    """Data drawn anew each epoch equal one resident set of all epochs, by index."""
+    images = CASES[name][1]
+    parts = [(images[:200], LABELS[:200]), (images[200:400], LABELS[200:400])]
+    job = make_job(name, epochs=2, indices=lambda epoch: np.arange(200)[::-1])
+    (drawn,) = train(name, [dataclasses.replace(job, epoch_data=parts.__getitem__)]).values()
+    resident = dataclasses.replace(job, indices=lambda epoch: np.arange(200)[::-1] + 200 * epoch)
+    (expected,) = train(name, [resident], fast=False).values()
+    assert drawn.error is None and drawn.route != "fast"
+    np.testing.assert_array_equal(drawn.batch_loss, expected.batch_loss)
+    wrong = dataclasses.replace(job, epoch_data=lambda epoch: (images[:100], LABELS[:100]))
+    (refused,) = train(name, [wrong]).values()
+    assert "indices in [0, 100)" in str(refused.error)
+
+
 def test_own_test_images():
     job = make_job("functional", eval_images=SMALL[200:300], eval_labels=LABELS[200:300])
     result = train("functional", [job])[job.key]
