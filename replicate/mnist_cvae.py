@@ -225,8 +225,8 @@ def run_generators(trials, context):
     """Stage `generator`: fit the beta-CVAE; losses are per image, as in Fig. 2."""
     import numpy as np
 
-    from replicate.training.optimizers import FusedAdam
     from replicate.training.generator import run_generator_trial
+    from replicate.training.optimizers import FusedAdam
 
     for trial in trials:
         data = context.dataset(trial.settings["dataset"])

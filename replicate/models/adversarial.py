@@ -7,6 +7,7 @@ Sources: Goodfellow et al. (2014) for the non-saturating and the saturating loss
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 LOSSES = ("nonsaturating", "saturating", "wgan-gp")
@@ -129,3 +130,33 @@ def generator_gradients(loss, generator: keras.Model, discriminator: keras.Model
     for variable, kept in zip(statistics, before, strict=True):
         variable.assign(kept)
     return value, gradients
+
+
+class AdversarialModel(keras.Model):
+    """What a `generator` and a `discriminator` that are trained against each other share."""
+
+    def compile(self, g_optimizer, d_optimizer, jit_compile=False, **kwargs):
+        """Set the optimizers of generator and discriminator.
+
+        Args:
+            g_optimizer: Keras optimizer of the generator.
+            d_optimizer: Keras optimizer of the discriminator.
+            jit_compile: XLA, which is slower for such convolutions on a CPU.
+            **kwargs: as for `keras.Model.compile`.
+        """
+        super().compile(optimizer=g_optimizer, jit_compile=jit_compile, **kwargs)
+        self.d_optimizer = d_optimizer
+        g_optimizer.build(self.generator.trainable_variables)
+        d_optimizer.build(self.discriminator.trainable_variables)
+
+    def named_optimizers(self):
+        """The optimizers by name, for checkpoints."""
+        return {"g_optimizer": self.optimizer, "d_optimizer": self.d_optimizer}
+
+    def inference_layers(self):
+        """The layers that drawing images needs, by name."""
+        return {"generator": self.generator}
+
+    def network_at_fault(self, values):
+        """Which network's weights were lost, from a step's values of which one is not finite."""
+        return "generator" if np.isfinite(values["d_real"]) else "discriminator"

@@ -103,7 +103,7 @@ def build_discriminator(num_classes: int = 0, seed: int | None = None) -> keras.
 
 
 @keras.saving.register_keras_serializable("replicate")
-class DCGAN(keras.Model):
+class DCGAN(adversarial.AdversarialModel):
     """A generator and a discriminator that are trained in turns (Algorithm 1).
 
     A step is one discriminator step, then one generator step, each on fresh noise that depends on
@@ -160,32 +160,6 @@ class DCGAN(keras.Model):
         names = ("arch", "latent_dim", "num_classes", "gan_loss", "critic_steps")
         names += ("penalty_weight", "seed", "noise_seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-    def compile(self, g_optimizer, d_optimizer, jit_compile=False, **kwargs):
-        """Set the optimizers of generator and discriminator.
-
-        Args:
-            g_optimizer: Keras optimizer of the generator.
-            d_optimizer: Keras optimizer of the discriminator.
-            jit_compile: XLA, which is slower for these convolutions on a CPU.
-            **kwargs: as for `keras.Model.compile`.
-        """
-        super().compile(optimizer=g_optimizer, jit_compile=jit_compile, **kwargs)
-        self.d_optimizer = d_optimizer
-        g_optimizer.build(self.generator.trainable_variables)
-        d_optimizer.build(self.discriminator.trainable_variables)
-
-    def named_optimizers(self):
-        """The optimizers by name, for checkpoints."""
-        return {"g_optimizer": self.optimizer, "d_optimizer": self.d_optimizer}
-
-    def inference_layers(self):
-        """The layers that drawing images needs, by name."""
-        return {"generator": self.generator}
-
-    def network_at_fault(self, values):
-        """Which network's weights were lost, from a step's values of which one is not finite."""
-        return "generator" if np.isfinite(values["d_real"]) else "discriminator"
 
     def generate(self, noise, labels=None):
         """Images float32 `(batch, 32, 32, 3)` in [-1, 1].

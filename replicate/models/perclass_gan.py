@@ -86,7 +86,7 @@ def cut(logits):
 
 
 @keras.saving.register_keras_serializable("replicate")
-class PerClassGAN(keras.Model):
+class PerClassGAN(adversarial.AdversarialModel):
     """A generator and a discriminator of one class, trained in turns as in the authors' code.
 
     A step takes `half` real images, drawn with replacement by the caller: the rows of an epoch are
@@ -126,32 +126,6 @@ class PerClassGAN(keras.Model):
         """Arguments that build the same networks."""
         names = ("latent_dim", "seed", "noise_seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-    def compile(self, g_optimizer, d_optimizer, jit_compile=False, **kwargs):
-        """Set the optimizers of generator and discriminator.
-
-        Args:
-            g_optimizer: Keras optimizer of the generator; the study's is Adam with `ADAM`.
-            d_optimizer: Keras optimizer of the discriminator, which takes two updates a step.
-            jit_compile: XLA, which is slower for these convolutions on a CPU.
-            **kwargs: as for `keras.Model.compile`.
-        """
-        super().compile(optimizer=g_optimizer, jit_compile=jit_compile, **kwargs)
-        self.d_optimizer = d_optimizer
-        g_optimizer.build(self.generator.trainable_variables)
-        d_optimizer.build(self.discriminator.trainable_variables)
-
-    def named_optimizers(self):
-        """The optimizers by name, for checkpoints."""
-        return {"g_optimizer": self.optimizer, "d_optimizer": self.d_optimizer}
-
-    def inference_layers(self):
-        """The layers that drawing images needs, by name."""
-        return {"generator": self.generator}
-
-    def network_at_fault(self, values):
-        """Which network's weights were lost, from a step's values of which one is not finite."""
-        return "generator" if np.isfinite(values["d_real"]) else "discriminator"
 
     def generate(self, noise):
         """Images float32 `(batch, 64, 64, 3)` in [-1, 1] of noise `(batch, latent_dim)`.

@@ -48,7 +48,7 @@ class FastLeNetProgram(GraphProgram):
 
     @staticmethod
     def suits(model, job, data):
-        """Returns whether a network has the LeNet's form, with Adam, on a CPU and resident images."""
+        """Returns whether a network has the LeNet's form, Adam, a CPU and resident images."""
         height, width = data.array.shape[1:3]
         return (
             _is_lenet(model)

@@ -57,8 +57,8 @@ class LaneJob:
         eval_images: Test images, where this job has others than the trainer's.
         eval_labels: Their labels.
         keep_weights: Whether the result holds the final weights.
-        epoch_data: Epoch (from 0) to images `(n, height, width, channels)` of the trainer's kind and
-            labels `(n,)` that take the resident ones' place in that epoch; `indices` are theirs.
+        epoch_data: Epoch (from 0) to images `(n, height, width, channels)` of the trainer's kind
+            and labels `(n,)`, in the resident ones' place in that epoch; `indices` are theirs.
         probes_at: Epoch (from 1) to the names of the trainer's probe sets that the network is
             tested on after that epoch.
     """
