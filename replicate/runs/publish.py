@@ -4,8 +4,8 @@
 
 copies the finished records of every plan that is a preset (paper, lite) to `results/<study>/`,
 their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not
-released: anyone can draw them again from the released weights. Weights of a generator's earlier
-epochs are not released either; what was measured with them is.
+released: anyone can draw them again from the released weights. Weights of extensions and of a
+generator's earlier epochs are not released either; what was measured with them is.
 """
 
 from __future__ import annotations
@@ -18,36 +18,49 @@ from pathlib import Path
 from absl import flags
 
 from replicate.runs.files import project_root, sha256_file, write_atomic
+from replicate.runs.flags import preset_values
 from replicate.runs.store import Record, Store
-from replicate.runs.study import SOURCES, Study
+from replicate.runs.study import SOURCES, Study, load_study
 from replicate.runs.trial import Trial
 
 PUBLISHED = ("paper", "lite")  # plan labels whose records are shipped
 UNRELEASED = ("set",)  # drawn again from released weights, hence named by shipped records
 LOCAL = ("weights_half",)  # of use during a run only: shipped records do not name them
+OF_PROTOCOL = ("weights",)  # large: those of extensions are not shipped either
 
 
-def publish(study: str, workdir: Store, shipped: Store) -> tuple[int, int]:
+def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     """Copy a study's finished preset records into the shipped results.
 
     Returns:
         Number of records copied, and bytes of artifacts.
     """
-    plans = [plan for plan in workdir.plans(study) if plan.label in PUBLISHED]
+    plans = [plan for plan in workdir.plans(study.name) if plan.label in PUBLISHED]
     wanted = {trial.key for plan in plans for trial in plan.trials}
-    latest = workdir.latest(study)
-    records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
+    protocol = {key for plan in plans for key in _protocol(study, plan.label)}
+    records = [
+        _shipped(record, key in protocol)
+        for key, record in workdir.latest(study.name).items()
+        if key in wanted and record.done
+    ]
     size = sum(_release(record, workdir, shipped) for record in records)
     for plan in plans:
         shipped.write_plan(plan)
     if records:
-        shipped.write_shipped(study, records)
+        shipped.write_shipped(study.name, records)
     return len(records), size
 
 
-def _shipped(record: Record) -> Record:
+def _protocol(study: Study, preset: str) -> set[str]:
+    """Keys of a preset's trials without its extensions."""
+    extensions = ["--extensions="] if study.extensions else []
+    return {trial.key for trial in study.declare(preset_values(study, preset, *extensions))}
+
+
+def _shipped(record: Record, protocol: bool) -> Record:
     """A record as it is shipped: without artifacts that stay in the workdir for good."""
-    artifacts = {name: entry for name, entry in record.artifacts.items() if name not in LOCAL}
+    local = LOCAL if protocol else (*LOCAL, *OF_PROTOCOL)
+    artifacts = {name: entry for name, entry in record.artifacts.items() if name not in local}
     return dataclasses.replace(record, artifacts=artifacts)
 
 
@@ -117,7 +130,7 @@ def main(argv: list[str]) -> int:
     shipped = Store(project_root() / "results")
     for study in SOURCES:
         if (workdir.root / study).is_dir():
-            count, size = publish(study, workdir, shipped)
+            count, size = publish(load_study(f"replicate.{study}"), workdir, shipped)
             print(f"{study}: {count} records, {size / 1e6:.1f} MB of artifacts published")
     return 0
 

@@ -155,7 +155,7 @@ def test_published_records_and_artifacts_can_be_reused(toy, tmp_path):
     study, workdir = toy
     assert run(toy) == 0
     shipped = Store(tmp_path / "project" / "results")
-    count, size = publish("toy", Store(workdir), shipped)
+    count, size = publish(study, Store(workdir), shipped)
     assert (count, size) == (6, 9)
     assert shipped.done_keys("toy") == Store(workdir).done_keys("toy")
     other = Store(tmp_path / "other")
@@ -171,11 +171,23 @@ def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatc
     assert run(toy) == 0
     monkeypatch.setattr("replicate.runs.publish.LOCAL", ("value",))
     shipped = Store(tmp_path / "project" / "results")
-    assert publish("toy", Store(workdir), shipped) == (6, 0)
+    assert publish(study, Store(workdir), shipped) == (6, 0)
     assert not any(record.artifacts for record in shipped.latest("toy").values())
     assert any(record.artifacts for record in Store(workdir).latest("toy").values())
     _, trials = make_plan(study, parse(study, []))
     assert "6 shipped records" in reuse_shipped(study, trials, Store(tmp_path / "other"))
+
+
+def test_weights_of_extensions_are_not_shipped(toy, tmp_path, monkeypatch):
+    study, workdir = toy
+    assert run(toy) == 0
+    monkeypatch.setattr("replicate.runs.publish.OF_PROTOCOL", ("value",))
+    shipped = Store(tmp_path / "project" / "results")
+    everything = study.declare(parse(study, []))
+    monkeypatch.setattr("replicate.runs.publish._protocol", lambda *_: {everything[0].key})
+    assert publish(study, Store(workdir), shipped)[0] == 6
+    named = {key for key, record in shipped.latest("toy").items() if record.artifacts}
+    assert named == {everything[0].key}
 
 
 def test_dask_runs_the_same_trials(toy):
