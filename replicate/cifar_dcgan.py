@@ -429,13 +429,17 @@ def run_evaluation(trials, context):
     from replicate.evaluation.image_sets import compare_image_sets
     from replicate.runs.files import write_atomic
 
+    extractors = {}
     features = {}  # extractor and class -> training images, their features, held-out features
     for trial in trials:
         s = trial.settings
         data = context.dataset(s["dataset"])
-        extractor = extractor_of(trial, context, data)
+        key = s["extractor"], trial.inputs["judge"]
+        if key not in extractors:
+            extractors[key] = extractor_of(trial, context, data)
+        extractor = extractors[key]
         images = load_synthetic(context.input_path(trial, "synthetic", "set")).images
-        name = s["extractor"], s["klass"]
+        name = *key, s["klass"]
         if name not in features:
             train, held_out = real_of_class(data, s)
             features = {name: (train, extractor.features(train), extractor.features(held_out))}
