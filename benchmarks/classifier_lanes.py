@@ -206,9 +206,9 @@ def measure_costs(count, quick):
     return costs
 
 
-def in_process(python, *arguments):
-    """Returns the JSON that this file prints when run with the arguments in a fresh process."""
-    command = [python, str(pathlib.Path(__file__).resolve()), *arguments]
+def in_process(python, script, *arguments):
+    """Returns the JSON that a script prints when run with the arguments in a fresh process."""
+    command = [python, str(pathlib.Path(script).resolve()), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"Expected {arguments} to succeed. Received:\n{done.stderr[-2000:]}")
@@ -231,11 +231,13 @@ def compare(args):
     for turn in range(1 if args.quick else args.rounds):
         for name in names:
             python = args.torch_python if name.startswith("torch") else sys.executable
-            row = in_process(python, f"--contender={name}", f"--images={count}")
+            row = in_process(python, __file__, f"--contender={name}", f"--images={count}")
             rows.append({"round": turn, **row})
             print(f"round {turn}: {name} {row['images_per_second']:,.0f} images/s", flush=True)
     quick = ["--quick"] if args.quick else []
-    costs = in_process(sys.executable, "--costs", f"--images={min(count, 10_000)}", *quick)
+    costs = in_process(
+        sys.executable, __file__, "--costs", f"--images={min(count, 10_000)}", *quick
+    )
     return {
         "date": datetime.date.today().isoformat(),
         "machine": machine_line,

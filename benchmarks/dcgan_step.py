@@ -18,12 +18,11 @@ import pathlib
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
-from classifier_lanes import has_torch, machine
+from classifier_lanes import has_torch, in_process, machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BATCH = 64
@@ -260,15 +259,6 @@ def measure(contender, steps):
     }
 
 
-def in_process(python, *arguments):
-    """Returns the JSON that this file prints when run with the arguments in a fresh process."""
-    command = [python, str(pathlib.Path(__file__).resolve()), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"Expected {arguments} to succeed. Received:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
     names = ["ours", "ours_bf16"] if args.quick else list(CONTENDERS)
@@ -280,7 +270,7 @@ def compare(args):
         for name in names:
             python = args.torch_python if name.startswith("torch") else sys.executable
             steps = 3 if args.quick else args.steps
-            row = in_process(python, f"--contender={name}", f"--steps={steps}")
+            row = in_process(python, __file__, f"--contender={name}", f"--steps={steps}")
             rows.append({"round": turn, **row})
             print(f"round {turn}: {name} {statistics.median(row['step_ms']):.0f} ms", flush=True)
     return {

@@ -44,7 +44,6 @@ ARMS = (
     *("real", "synthetic", "mixed", "real_half", "mixed_matched", "real_twice"),
     *("label_shuffled", "real_vs_synthetic"),
 )
-REAL_ARMS = ("real", "real_half", "real_twice")
 EXTENSIONS = (
     *("joint", "learning_rate", "other_scale", "inception"),
     *("kernel4", "arch_b", "saturating", "wgan_gp"),
@@ -335,16 +334,22 @@ def strip_of(trial, network):
     """Ten fixed noises, drawn again as training goes (Fig. 2)."""
     import numpy as np
 
-    from replicate.evaluation.images import to_uint8
     from replicate.training.telemetry import Strip
 
     z = streams(trial, "generator/strip").standard_normal((PREVIEW, network.latent_dim))
     z = z.astype(np.float32)
     labels = np.arange(PREVIEW) if network.num_classes else None
-    return Strip(
-        lambda: to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2),
-        every=max(1, trial.settings["epochs"] // 10),
-    )
+    every = max(1, trial.settings["epochs"] // 10)
+    return Strip(lambda: draw_bytes(network, z, labels), every)
+
+
+def draw_bytes(network, z, labels):
+    """A DCGAN's images of noise as uint8 `(n, 32, 32, 3)`."""
+    import numpy as np
+
+    from replicate.evaluation.images import to_uint8
+
+    return to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2)
 
 
 def build_dcgan(trial):
@@ -378,7 +383,7 @@ def run_synthetic(trials, context):
 
     from replicate.data.synthetic import save_synthetic
     from replicate.evaluation.images import high_frequency_energy
-    from replicate.runs.files import write_atomic
+    from replicate.runs.files import write_arrays
 
     for trial in trials:
         images = draw(trial, context)
@@ -389,7 +394,7 @@ def run_synthetic(trials, context):
         card = {"trial": trial.describe(), "key": trial.key, "seed": trial.settings["seed"]}
         save_synthetic(paths["set"], images, labels, card)
         preview = {"images": images[:PREVIEW], "labels": labels[:PREVIEW]}
-        write_atomic(paths["preview"], lambda path, p=preview: np.savez_compressed(path, **p))
+        write_arrays(paths["preview"], preview)
         metrics = {
             "n_images": len(images),
             "high_frequency_energy": high_frequency_energy(images),
@@ -402,7 +407,6 @@ def draw(trial, context):
     """Images uint8 `(n, 32, 32, 3)` of one class, from the released float16 weights."""
     import numpy as np
 
-    from replicate.evaluation.images import to_uint8
     from replicate.training.checkpoints import load_weights
 
     s = trial.settings
@@ -416,7 +420,7 @@ def draw(trial, context):
     for start in range(0, count, 500):
         z = noise[start : start + 500].astype(np.float32)
         labels = np.full(len(z), label) if s["source"] == "joint" else None
-        images[start : start + 500] = to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2)
+        images[start : start + 500] = draw_bytes(network, z, labels)
         context.progress(trial, min(1.0, (start + 500) / count), "drawing")
     return images
 
@@ -427,7 +431,7 @@ def run_evaluation(trials, context):
 
     from replicate.data.synthetic import load_synthetic
     from replicate.evaluation.image_sets import compare_image_sets
-    from replicate.runs.files import write_atomic
+    from replicate.runs.files import write_arrays
 
     extractors = {}
     features = {}  # extractor and class -> training images, their features, held-out features
@@ -452,7 +456,7 @@ def run_evaluation(trials, context):
             "distance": result.distances[shown],
         }
         path = context.artifact_dir(trial) / "neighbours.npz"
-        write_atomic(path, lambda temporary, p=pairs: np.savez_compressed(temporary, **p))
+        write_arrays(path, pairs)
         yield trial, Outcome(result.metrics, {}, {"neighbours": path}, data_provenance(data))
 
 
@@ -512,14 +516,14 @@ def judge_pictures(trial, context, data):
     import numpy as np
 
     from replicate.models.summary import layer_rows
-    from replicate.runs.files import write_atomic, write_json
+    from replicate.runs.files import write_arrays, write_json
 
     folder = context.artifact_dir(trial)
     first = [np.flatnonzero(data.train.labels == label)[:4] for label in range(len(CLASSES))]
     rows = np.stack(first, axis=1).ravel()
     arrays = {"images": data.train.images[rows], "labels": data.train.labels[rows]}
     paths = {"examples": folder / "examples.npz", "summary": folder / "summary.json"}
-    write_atomic(paths["examples"], lambda path: np.savez_compressed(path, **arrays))
+    write_arrays(paths["examples"], arrays)
     write_json(paths["summary"], {"classifier": layer_rows(network_of(trial))})
     return paths
 
@@ -673,7 +677,7 @@ def classifier_outcome(trial, result, truths, context, data):
     import numpy as np
 
     from replicate.evaluation.transfer import Transfer
-    from replicate.runs.files import write_atomic
+    from replicate.runs.files import write_arrays
     from replicate.training.classifiers import training_curves
 
     s = trial.settings
@@ -695,7 +699,7 @@ def classifier_outcome(trial, result, truths, context, data):
             for which in SETS
         }
         artifacts["confusion"] = context.artifact_dir(trial) / "confusion.npz"
-        write_atomic(artifacts["confusion"], lambda path: np.savez_compressed(path, **matrices))
+        write_arrays(artifacts["confusion"], matrices)
     return Outcome(metrics, curves, artifacts, data_provenance(data), result.wall_seconds)
 
 
@@ -746,18 +750,18 @@ def test_metrics(transfer, point, epoch):
 
 
 def generator_seconds(trial):
-    """Predicted wall time on two cores: 0.29 s a step of 64 images."""
+    """Predicted wall time on two cores: 0.36 s a step of 64 images (docs/dcgan_benchmarks.md)."""
     s = trial.settings
     images = s["n_per_class"] * (len(CLASSES) if s["klass"] == "all" else 1)
-    return 5 + s["epochs"] * -(-images // s["batch_size"]) * 0.29
+    return 5 + s["epochs"] * -(-images // s["batch_size"]) * 0.36
 
 
 def classifier_seconds(trial):
-    """Predicted wall time on two cores, at 1,800 images a second over all lanes."""
+    """Predicted wall time on two cores, at 900 images a second over all lanes."""
     s = trial.settings
     size = {"real_half": 0.5, "mixed": 2, "real_twice": 2, "real_vs_synthetic": 2}
     images = s["n_per_class"] * len(CLASSES) * size.get(s.get("arm"), 1)
-    return 2 + s["epochs"] * images * (1 if s["kernel"] == 3 else 1.8) / 1800
+    return 2 + s["epochs"] * images * (1 if s["kernel"] == 3 else 1.8) / 900
 
 
 def classifier_group(trial):

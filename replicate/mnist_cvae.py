@@ -307,7 +307,7 @@ def describe_set(trial, context, images, labels):
     from replicate.data.synthetic import save_synthetic
     from replicate.evaluation.images import high_frequency_energy, to_uint8
     from replicate.models.lenet import build_lenet
-    from replicate.runs.files import write_atomic
+    from replicate.runs.files import write_arrays
     from replicate.training.checkpoints import load_weights
 
     judge = build_lenet()
@@ -319,7 +319,7 @@ def describe_set(trial, context, images, labels):
     per_class = trial.settings["per_class"]
     rows = np.concatenate([k * per_class + np.arange(PREVIEW_PER_CLASS) for k in range(10)])
     preview = {"images": to_uint8(images[rows]), "labels": labels[rows]}
-    write_atomic(paths["preview"], lambda temporary: np.savez_compressed(temporary, **preview))
+    write_arrays(paths["preview"], preview)
     metrics = {
         "label_agreement": float(np.mean(predicted == labels)),
         "high_frequency_energy": high_frequency_energy(images),
@@ -379,12 +379,12 @@ def save_examples(trial, context, data):
     """Four real digits, labelled as those of Fig. 1."""
     import numpy as np
 
-    from replicate.runs.files import write_atomic
+    from replicate.runs.files import write_arrays
 
     rows = [int(np.argmax(data.train.labels == digit)) for digit in EXAMPLE_DIGITS]
     arrays = {"images": data.train.images[rows], "labels": data.train.labels[rows]}
     path = context.artifact_dir(trial) / "examples.npz"
-    write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+    write_arrays(path, arrays)
     return path
 
 

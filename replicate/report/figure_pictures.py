@@ -78,23 +78,34 @@ def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray, names: Sequence[s
             axes.text(x, tops[index // columns] - 1, text, ha="center", va="bottom", fontsize=size)
 
 
+def _bundles(view, entry: Mapping[str, Any], source: Source, by: str):
+    """The artifact of each value of a setting.
+
+    Returns:
+        `(bundles, routes, reasons)`: value -> artifact, the data routes behind them, and value ->
+        why there is none.
+    """
+    bundles, routes, reasons = {}, set(), {}
+    for value in view.points(selector_of(entry["source"]), by):
+        try:
+            record = first_record(view, selector_of(entry["source"], **{by: value}))
+            bundles[value] = read_artifact(view, record, entry["source"]["artifact"], source)
+        except NotAvailable as reason:
+            reasons[value] = reason
+            continue
+        routes |= view.routes_of(record.key)
+    return bundles, routes, reasons
+
+
 def _stacked(entry: Mapping[str, Any], source: Source):
     """As `first_bundle`, of the artifacts of every value of the setting `by` in one."""
-    by, reasons = entry["by"], []
+    reasons = []
     for side, view in reversed(source.views()):
-        bundles, routes = [], set()
-        for value in view.points(selector_of(entry["source"]), by):
-            try:
-                record = first_record(view, selector_of(entry["source"], **{by: value}))
-                bundle = read_artifact(view, record, entry["source"]["artifact"], source)
-            except NotAvailable as reason:
-                reasons.append(f"{side}: {value} {reason}")
-                continue
-            bundles.append(bundle)
-            routes |= view.routes_of(record.key)
+        bundles, routes, missing = _bundles(view, entry, source, entry["by"])
+        reasons += [f"{side}: {value} {reason}" for value, reason in missing.items()]
         if bundles:
             names = ("images", "labels")
-            stacked = {name: np.concatenate([b[name] for b in bundles]) for name in names}
+            stacked = {n: np.concatenate([b[n] for b in bundles.values()]) for n in names}
             return (f"{named(side, view)}: {routes_text(routes)}", stacked), reasons
     return None, reasons
 
@@ -129,19 +140,13 @@ def strip(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
 
 def _closest(view, entry: Mapping[str, Any], source: Source, by: str):
     """For each value of a setting, the closest pair: `(pairs, routes, reasons)`."""
-    pairs, routes, reasons = [], set(), []
-    for value in view.points(selector_of(entry["source"]), by):
-        try:
-            record = first_record(view, selector_of(entry["source"], **{by: value}))
-            bundle = read_artifact(view, record, entry["source"]["artifact"], source)
-        except NotAvailable as reason:
-            reasons.append(f"{value}: {reason}")
-            continue
-        routes |= view.routes_of(record.key)
+    pairs = []
+    bundles, routes, missing = _bundles(view, entry, source, by)
+    for value, bundle in bundles.items():
         best = int(np.argmin(bundle["distance"]))
         pair = [bundle[name][best] for name in ("synthetic", "real", "distance")]
         pairs.append((str(value), *pair))
-    return pairs, routes, reasons
+    return pairs, routes, [f"{value}: {reason}" for value, reason in missing.items()]
 
 
 def _draw_pairs(figure, pairs) -> None:

@@ -29,13 +29,16 @@ class Context:
     stand_in: bool = False
     threads: dict[str, int] = dataclasses.field(default_factory=lambda: {"intra": 0, "inter": 0})
     inception_weights: str | None = None
+    _datasets: dict[str, Any] = dataclasses.field(default_factory=dict)
     _latest: dict[str, dict[str, Record]] = dataclasses.field(default_factory=dict)
 
     def dataset(self, name: str):
-        """Load a data set of the catalogue, see `replicate.data.load`."""
+        """A data set of the catalogue, loaded once a process; see `replicate.data.load`."""
         from replicate.data import load
 
-        return load(name, data_dir=self.data_dir, stand_in=self.stand_in)
+        if name not in self._datasets:
+            self._datasets[name] = load(name, data_dir=self.data_dir, stand_in=self.stand_in)
+        return self._datasets[name]
 
     def input(self, trial: Trial, role: str) -> Record:
         """The finished record behind an input.

@@ -64,6 +64,13 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text))
 
 
+def write_arrays(path: Path, arrays) -> None:
+    """Write named arrays as one compressed `.npz`, atomically."""
+    import numpy as np
+
+    write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+
 def write_array(path: Path, array) -> None:
     """Write one array as `.npy`, atomically."""
     import numpy as np

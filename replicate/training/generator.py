@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from replicate.runs.files import write_array, write_atomic
+from replicate.runs.files import write_array, write_arrays
 from replicate.runs.study import Outcome, data_provenance
 from replicate.training.checkpoints import Checkpoints, save_weights
 from replicate.training.loop import resident_steps, run_epoch
@@ -204,7 +204,8 @@ def run_generator_trial(
     save_weights(artifacts["weights"], model.inference_layers(), card)
     artifacts["batch_loss"] = _write_losses(folder, histories)
     if strip is not None:
-        artifacts["strip"] = _write_arrays(folder / "strip.npz", strip.arrays())
+        artifacts["strip"] = folder / "strip.npz"
+        write_arrays(artifacts["strip"], dict(sorted(strip.arrays().items())))
     curves = {name: epoch_means(history, epochs) for name, history in histories.items()}
     metrics = {name: values[-1] for name, values in curves.items()}
     return Outcome(metrics, curves, artifacts, data_provenance(data))
@@ -212,13 +213,7 @@ def run_generator_trial(
 
 def _write_losses(folder, histories):
     if "train_loss" not in histories:
-        return _write_arrays(folder / "batch_loss.npz", histories)
+        write_arrays(folder / "batch_loss.npz", dict(sorted(histories.items())))
+        return folder / "batch_loss.npz"
     write_array(folder / "batch_loss.npy", histories["train_loss"])
     return folder / "batch_loss.npy"
-
-
-def _write_arrays(path, arrays):
-    write_atomic(
-        path, lambda temporary: np.savez_compressed(temporary, **dict(sorted(arrays.items())))
-    )
-    return path

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from study_trials import of
 
 from replicate.cifar_dcgan import (
     ARMS,
@@ -14,28 +15,12 @@ from replicate.cifar_dcgan import (
     standardisation,
     training_rows,
 )
-from replicate.runs.flags import flag_values, parse, preset_values
-from replicate.runs.plan import preset_trials
+from replicate.runs.flags import parse, preset_values
 from replicate.runs.store import Store
 
 
 def planned(*arguments):
     return STUDY.declare(parse(STUDY, list(arguments)))
-
-
-def of(trials, stage, **settings):
-    return [
-        t
-        for t in trials
-        if t.stage == stage and all(t.settings.get(k) == v for k, v in settings.items())
-    ]
-
-
-def test_the_paper_preset_is_the_modules_defaults():
-    paper, defaults = preset_values(STUDY, "paper"), flag_values(STUDY)
-    for name in paper:
-        if name not in ("flagfile", "undefok"):
-            assert paper[name].value == defaults[name].default, name
 
 
 def test_paper_has_ten_generators_and_ten_classifiers_an_arm():
@@ -46,14 +31,6 @@ def test_paper_has_ten_generators_and_ten_classifiers_an_arm():
     assert {t.settings["selected"] for t in of(trials, "classifier")} == {10}
     assert len(of(trials, "evaluation", point="last")) == 10
     assert len({t.key for t in trials}) == len(trials)
-
-
-def test_inputs_are_declared_before_their_users():
-    for preset in ("paper", "lite", "smoke"):
-        seen = set()
-        for trial in preset_trials(STUDY, preset):
-            assert seen.issuperset(trial.inputs.values()), trial.describe()
-            seen.add(trial.key)
 
 
 def test_some_classes_only():
@@ -157,24 +134,6 @@ def test_standardised_images_have_mean_0_and_sd_1_a_channel():
     standard = images * scale + offset
     np.testing.assert_allclose(standard.mean(axis=(0, 1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(standard.std(axis=(0, 1, 2)), 1, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--classes=horse,zebra"], "expected any of airplane, automobile"),
-        (["--epochs=-1"], "flag --epochs=-1: expected a positive number"),
-        (["--n_per_class=5000"], "at most 4500"),
-        (["--gan_loss=hinge"], "--gan_loss=hinge"),
-        (["--inception_weights=/no/such"], "expected a file"),
-        (["--extensions=joint,coco"], "expected any of joint"),
-    ],
-)
-def test_bad_flags_are_one_clear_line(arguments, message, capsys, tmp_path):
-    assert STUDY.main([f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
-    err = capsys.readouterr().err
-    assert message in err and err.count("\n") == 1
-    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from replicate.models.adversarial import AdversarialModel
 from replicate.runs.context import Context
 from replicate.runs.store import Store
 from replicate.runs.trial import Trial
@@ -18,7 +19,7 @@ from replicate.training.telemetry import Strip, TrainingLog
 EPOCHS, BATCH, COUNT = 4, 4, 10  # three steps an epoch, the last of two images
 
 
-class Pair(keras.Model):
+class Pair(AdversarialModel):
     """The smallest GAN: two dense layers, noise by step."""
 
     def __init__(self):
@@ -29,19 +30,7 @@ class Pair(keras.Model):
         )
         rng = np.random.default_rng(0)
         self.set_weights([rng.standard_normal(w.shape) for w in self.get_weights()])
-        self.compile(FusedAdam(0.01))
-        self.d_optimizer = FusedAdam(0.02)
-        self.optimizer.build(self.generator.trainable_variables)
-        self.d_optimizer.build(self.discriminator.trainable_variables)
-
-    def named_optimizers(self):
-        return {"g_optimizer": self.optimizer, "d_optimizer": self.d_optimizer}
-
-    def inference_layers(self):
-        return {"generator": self.generator}
-
-    def network_at_fault(self, values):
-        return "generator" if np.isfinite(values["d_real"]) else "discriminator"
+        self.compile(FusedAdam(0.01), FusedAdam(0.02))
 
     def images(self):
         drawn = self.generator(np.eye(3, dtype=np.float32)).numpy()

@@ -1,0 +1,57 @@
+"""What holds for every study."""
+
+import pytest
+
+from replicate import cifar_dcgan, mnist_cvae
+from replicate.runs.flags import flag_values, preset_values
+from replicate.runs.plan import preset_trials
+
+CIFAR, MNIST = cifar_dcgan.STUDY, mnist_cvae.STUDY
+STUDIES = pytest.mark.parametrize("study", [CIFAR, MNIST], ids=lambda study: study.name)
+
+
+@STUDIES
+def test_the_paper_preset_is_the_modules_defaults(study):
+    """`--help` shows the paper's values; the flagfile must not drift from them."""
+    paper, defaults = preset_values(study, "paper"), flag_values(study)
+    for name in paper:
+        if name not in ("flagfile", "undefok"):
+            assert paper[name].value == defaults[name].default, name
+
+
+@pytest.mark.parametrize(
+    ("study", "presets"),
+    [(MNIST, ("paper", "lite", "quick", "smoke")), (CIFAR, ("paper", "lite", "smoke"))],
+)
+def test_inputs_are_declared_before_their_users(study, presets):
+    for preset in presets:
+        seen = set()
+        for trial in preset_trials(study, preset):
+            assert seen.issuperset(trial.inputs.values()), trial.describe()
+            seen.add(trial.key)
+
+
+@pytest.mark.parametrize(
+    ("study", "arguments", "message"),
+    [
+        (MNIST, ["--epochs=0"], "flag --epochs=0: expected a positive number"),
+        (MNIST, ["--preset=papper"], "--preset=papper"),
+        (MNIST, ["--points=0.5,2"], "expected shares in (0, 1]"),
+        (MNIST, ["--points=half"], "expected shares in (0, 1]"),
+        (MNIST, ["--arms=real,mixed"], "expected any of real, synthetic"),
+        (MNIST, ["--data_dir=/no/such"], "Received: '/no/such'"),
+        (MNIST, ["--per_class=10"], "synthetic images"),
+        (MNIST, ["--n_train=60001"], "60000"),
+        (CIFAR, ["--classes=horse,zebra"], "expected any of airplane, automobile"),
+        (CIFAR, ["--epochs=-1"], "flag --epochs=-1: expected a positive number"),
+        (CIFAR, ["--n_per_class=5000"], "at most 4500"),
+        (CIFAR, ["--gan_loss=hinge"], "--gan_loss=hinge"),
+        (CIFAR, ["--inception_weights=/no/such"], "expected a file"),
+        (CIFAR, ["--extensions=joint,coco"], "expected any of joint"),
+    ],
+)
+def test_bad_flags_are_one_clear_line(study, arguments, message, capsys, tmp_path):
+    assert study.main([f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
