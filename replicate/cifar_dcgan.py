@@ -298,6 +298,7 @@ def run_generators(trials, context):
     from replicate.models.summary import layer_rows
     from replicate.runs.files import write_json
     from replicate.training.generator import run_generator_trial
+    from replicate.training.optimizers import FusedAdam
 
     for trial in trials:
         s = trial.settings
@@ -307,6 +308,8 @@ def run_generators(trials, context):
             chosen = labels == CLASSES.index(s["klass"])
             images, labels = images[chosen], labels[chosen]
         network = build_dcgan(trial)
+        rates = s["learning_rate"], s["learning_rate_d"]
+        network.compile(*(FusedAdam(rate, beta_1=0.5) for rate in rates))
         outcome = run_generator_trial(
             trial,
             context,
@@ -353,12 +356,11 @@ def draw_bytes(network, z, labels):
 
 
 def build_dcgan(trial):
-    """The untrained, compiled networks of a generator trial."""
+    """The untrained networks of a generator trial."""
     from replicate.models.dcgan import DCGAN
-    from replicate.training.optimizers import FusedAdam
 
     s = trial.settings
-    network = DCGAN(
+    return DCGAN(
         arch=s["arch"],
         latent_dim=s["latent_dim"],
         num_classes=len(CLASSES) if s["source"] == "joint" else 0,
@@ -366,10 +368,6 @@ def build_dcgan(trial):
         seed=seeds(trial, "generator/init", klass_of(trial)),
         noise_seed=seeds(trial, "generator/noise", klass_of(trial)),
     )
-    network.compile(
-        FusedAdam(s["learning_rate"], beta_1=0.5), FusedAdam(s["learning_rate_d"], beta_1=0.5)
-    )
-    return network
 
 
 def klass_of(trial):
