@@ -383,8 +383,9 @@ def run_synthetic(trials, context):
     from replicate.evaluation.images import high_frequency_energy
     from replicate.runs.files import write_arrays
 
+    networks = {}  # both points of a class, or all classes, may share a generator
     for trial in trials:
-        images = draw(trial, context)
+        images = draw(trial, context, networks)
         label = CLASSES.index(trial.settings["klass"])
         folder = context.artifact_dir(trial)
         paths = {"set": folder / "set.safetensors", "preview": folder / "preview.npz"}
@@ -401,15 +402,21 @@ def run_synthetic(trials, context):
         yield trial, Outcome(metrics, artifacts=paths, data=data)
 
 
-def draw(trial, context):
-    """Images uint8 `(n, 32, 32, 3)` of one class, from the released float16 weights."""
+def draw(trial, context, networks):
+    """Images uint8 `(n, 32, 32, 3)` of one class, from the released float16 weights.
+
+    Networks that were built already are taken from `networks`: generator's key -> network.
+    """
     import numpy as np
 
     from replicate.training.checkpoints import load_weights
 
     s = trial.settings
     source = context.input(trial, "generator").trial
-    network = build_dcgan(source)
+    if source.key not in networks:
+        networks.clear()  # one at a time
+        networks[source.key] = build_dcgan(source)
+    network = networks[source.key]
     artifact = "weights" if s["point"] == "last" else "weights_half"
     load_weights(context.input_path(trial, "generator", artifact), network.inference_layers())
     count, label = sum(split_sizes(s["n_per_class"])), CLASSES.index(s["klass"])
