@@ -49,7 +49,7 @@ plan: $(VENV)/.installed
 	@for study in $(STUDIES); do $(RUN) replicate.$$study --preset=$(PRESET) --workdir=$(WORKDIR) --plan $(FLAGS); done
 
 test: $(VENV)/.installed-dev
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.installed-dev
 	$(RUN) ruff check .
