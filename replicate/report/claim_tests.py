@@ -79,8 +79,12 @@ class Data:
 
     def differences(self, a: str, b: str) -> list[list[float]]:
         """Table of `a - b`; an arm of one point is compared with every point of the other."""
+
+        def spread(row: list[float], n: int) -> list[float]:
+            return row * n if len(row) == 1 else row
+
         return [
-            [x - (right[i] if len(right) > 1 else right[0]) for i, x in enumerate(left)]
+            [x - y for x, y in zip(spread(left, len(right)), spread(right, len(left)), strict=True)]
             for left, right in zip(self.arms[a], self.arms[b], strict=True)
         ]
 
@@ -171,6 +175,22 @@ def _paired_difference(data: Data, test: TestSpec) -> Effect:
     return hypotheses.paired_difference(a, b, test.get("margin", 0.0), data.groups)
 
 
+def _gain(data: Data, test: TestSpec) -> Effect:
+    """Gain of a over b, less that of c over d where they are given; `relative` to b and d."""
+
+    def gains(new: str, old: str) -> list[float]:
+        before = data.mean(old)
+        if test.get("relative") and not all(before):
+            raise NotRun("a gain relative to 0 has no size")
+        pairs = zip(data.mean(new), before, strict=True)
+        return [(x - y) / (y if test.get("relative") else 1.0) for x, y in pairs]
+
+    values = gains("a", "b")
+    if "c" in data.arms:
+        values = [x - y for x, y in zip(values, gains("c", "d"), strict=True)]
+    return hypotheses.threshold(values, test.get("above"), data.groups, below=test.get("below"))
+
+
 def _threshold(data: Data, test: TestSpec) -> Effect:
     return hypotheses.threshold(
         data.mean("a"), test.get("above"), data.groups, below=test.get("below")
@@ -230,6 +250,7 @@ def _monotone(data: Data, test: TestSpec) -> Effect:
 
 TESTS: dict[str, Callable[[Data, TestSpec], Effect]] = {
     "paired_difference": _paired_difference,
+    "gain": _gain,
     "threshold": _threshold,
     "equivalence": _equivalence,
     "spearman": _spearman,

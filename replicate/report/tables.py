@@ -106,6 +106,7 @@ def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Tab
 
 EFFECTS = {
     "paired_difference": ("mean difference", "+.4f"),
+    "gain": ("mean gain", "+.3f"),
     "threshold": ("mean", ".4f"),
     "equivalence": ("mean", ".4f"),
     "spearman": ("rank correlation", ".3f"),
