@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
+
+import numpy as np
 
 from replicate.evaluation import statistics
 from replicate.report.config import Cell, StudyConfig
@@ -23,6 +26,7 @@ class Measured:
         reason: what qualifies the verdict, or why there is none.
         interval: mean and 95 % interval; None if not run.
         planned: number of planned trials.
+        sd: sample SD of the runs, within generators where there are several; None for one run.
     """
 
     label: str
@@ -30,6 +34,7 @@ class Measured:
     reason: str = ""
     interval: statistics.Interval | None = None
     planned: int = 0
+    sd: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,24 @@ def _groups(sample: Sample) -> list[str]:
     return [sample.groups[replicate] for replicate in sample.values]
 
 
+def _sd(values: list[float], groups: list[str]) -> float | None:
+    if len(values) < 2:
+        return None
+    if statistics.group_index(groups, len(values)) is None:
+        return float(np.std(values, ddof=1))
+    return math.sqrt(statistics.variance_components(values, groups)[1])
+
+
+def _calibration(cell: Cell, view: View) -> str:
+    """Why a fitted cell has no verdict, and what the other choices would have given."""
+    others = [view.sample(cell.selector.at(**settings)) for settings in cell.alternatives]
+    means = [sample.mean for sample in others if sample.n]
+    reason = "used to choose an open setting; never scored"
+    if means:
+        reason += f"; other choices give {min(means):.4f} to {max(means):.4f}"
+    return reason
+
+
 def measure(cell: Cell, view: View | None) -> Measured:
     """What a view says of a reported number."""
     if view is None:
@@ -75,12 +98,13 @@ def measure(cell: Cell, view: View | None) -> Measured:
     if cell.unscored:
         verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":
-        verdict, reason = "calibration", "used to choose an open setting; never scored"
+        verdict, reason = "calibration", _calibration(cell, view)
     if not verdict:
         verdict = statistics.cell_verdict(
             values, cell.reported, cell.margin, cell.n, groups, minimum
         )
-    return Measured(view.label, verdict, reason, interval, sample.planned)
+    spread = _sd(values, groups)
+    return Measured(view.label, verdict, reason, interval, sample.planned, spread)
 
 
 def compare(config: StudyConfig, sides: Mapping[str, View | None]) -> list[CellResult]:

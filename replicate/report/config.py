@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROW_FIELDS = frozenset(
-    {"reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored"}
+    ("reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored")
+    + ("alternatives", "best_over")
 )
 REFERENCE_FIELDS = frozenset({"series", "value"})
 KINDS = ("verdict", "indicative", "none")
@@ -28,6 +29,7 @@ class Selector:
         epoch: which number of the curve, from 1.
         differs: settings that must not have their base value.
         free: settings whose base value is not implied.
+        best_over: one setting with values: the largest number over them, replicate by replicate.
     """
 
     stage: str
@@ -37,6 +39,7 @@ class Selector:
     epoch: int = 0
     differs: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
+    best_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def at(self, **settings: Any) -> Selector:
         """The same selector with further settings."""
@@ -59,6 +62,7 @@ class Cell:
         tag: `"F"` if it was used to choose an open setting: shown, never scored.
         provenance: how the number is known.
         unscored: why no verdict can be given, whatever is measured; else empty.
+        alternatives: of a cell tagged `"F"`, settings of what could have been chosen instead.
     """
 
     block: str
@@ -72,6 +76,7 @@ class Cell:
     tag: str
     provenance: str
     unscored: str = ""
+    alternatives: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +169,7 @@ def _cells(block: Mapping[str, Any]) -> list[Cell]:
             row.get("metric", block.get("metric", "")),
             block.get("curve", ""),
             epoch,
+            best_over=row.get("best_over", {}),
         )
         label = row.get("label") or format_settings(point | ({"epoch": epoch} if epoch else {}))
         unscored = row.get("unscored", block.get("unscored", ""))
@@ -180,6 +186,7 @@ def _cells(block: Mapping[str, Any]) -> list[Cell]:
                 tag=row.get("tag", block.get("tag", "")),
                 provenance=block["provenance"],
                 unscored=unscored,
+                alternatives=tuple(row.get("alternatives", ())),
             )
         )
     return cells
@@ -200,7 +207,12 @@ def _claim(entry: Mapping[str, Any], control: bool) -> Claim:
 
 
 def _series(name: str, entry: Mapping[str, Any]) -> Series:
-    selector = Selector(entry["stage"], entry.get("settings", {}), entry["metric"])
+    selector = Selector(
+        entry["stage"],
+        entry.get("settings", {}),
+        entry["metric"],
+        best_over=entry.get("best_over", {}),
+    )
     over = tuple(entry.get("over", ()))
     if "{x}" in entry["metric"] and not (over and entry.get("x")):
         raise ValueError(f"Expected x and over beside a metric with {{x}}. Received: {name}")

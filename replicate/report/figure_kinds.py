@@ -23,7 +23,8 @@ from replicate.report.figure_base import (
     selector_of,
 )
 from replicate.report.figure_classes import bars, confusion, curves, summary
-from replicate.report.figure_pictures import images, neighbours, strip
+from replicate.report.figure_pictures import images, neighbours, rows, strip
+from replicate.report.figure_series import bands, trials
 from replicate.report.views import View
 
 LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
@@ -203,4 +204,7 @@ KINDS = {
     "curves": curves,
     "bars": bars,
     "summary": summary,
+    "bands": bands,
+    "trials": trials,
+    "rows": rows,
 }

@@ -113,12 +113,16 @@ def _stacked(entry: Mapping[str, Any], source: Source):
 def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """A grid of images with their labels, of the first side that has them; returns captions.
 
-    With `by`, a setting such as the class, the images of all its values are shown together.
+    With `by`, a setting such as the class, the images of all its values are shown together. `rows`
+    is how many of ten images there are at most, 4 unless told; `labels = false` hides labels.
     """
     found, reasons = _stacked(entry, source) if "by" in entry else first_bundle(entry, source)
     if found is None:
         return empty_panel(figure, reasons[:2])
-    _draw_grid(figure, *_grid(found[1]), source.config.study.get("classes", ()))
+    pixels, labels = _grid(found[1], rows=entry.get("rows", 4))
+    if not entry.get("labels", True):
+        labels = np.full(len(pixels), -1)
+    _draw_grid(figure, pixels, labels, source.config.study.get("classes", ()))
     return [found[0]]
 
 
@@ -135,6 +139,26 @@ def strip(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     height = rows.shape[2]
     for top, epoch in zip(tops, epochs, strict=True):
         axes.text(-2, top + height / 2, f"epoch {epoch}", ha="right", va="center", fontsize=9)
+    return [found[0]]
+
+
+def rows(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """Arrays of one artifact as rows of ten images, such as sharp and blurred; returns captions.
+
+    `rows` lists `{ key, label }`: an array (images, height, width, channels) of the artifact, and
+    its name on the page.
+    """
+    found, reasons = first_bundle(entry, source)
+    if found is None:
+        return empty_panel(figure, reasons)
+    missing = [row["key"] for row in entry["rows"] if row["key"] not in found[1]]
+    if missing:
+        return empty_panel(figure, [f"the artifact has no {', '.join(missing)}"])
+    several = [found[1][row["key"]][:10] for row in entry["rows"]]
+    axes, tops, _ = _draw_canvas(figure, several, 0.1)
+    for top, row in zip(tops, entry["rows"], strict=True):
+        middle = top + several[0].shape[1] / 2
+        axes.text(-2, middle, row["label"], ha="right", va="center", fontsize=8.5)
     return [found[0]]
 
 

@@ -22,7 +22,7 @@ class Sample:
 
     Args:
         values: replicate -> number, of the finished trials.
-        groups: replicate -> the inputs that its trial was given (its generator), same keys.
+        groups: replicate -> the generator that its trial rests on, however many sets lie between.
         planned: number of trials that the plan holds.
         failed: keys of trials that failed.
         routes: data routes behind the numbers.
@@ -124,6 +124,7 @@ class View:
         self._by_stage: dict[str, list[Trial]] = {}
         for trial in plan.trials:
             self._by_stage.setdefault(trial.stage, []).append(trial)
+        self._by_key = {trial.key: trial for trial in plan.trials}
         self._samples: dict[str, Sample] = {}
         self._routes: dict[str, frozenset[str]] = {}
 
@@ -195,7 +196,37 @@ class View:
             self._samples[name] = self._sample(selector)
         return self._samples[name]
 
+    def _roots(self, trial: Trial) -> frozenset[str]:
+        """What a trial rests on in the end: keys of those before it that have no inputs."""
+        found = set()
+        for key in trial.inputs.values():
+            before = self._by_key.get(key)
+            found |= self._roots(before) if before and before.inputs else {key}
+        return frozenset(found)
+
+    def _best(self, selector: Selector) -> Sample:
+        """The largest number over the values of a setting, of replicates that have them all."""
+        ((name, values),) = selector.best_over.items()
+        each = [dataclasses.replace(selector, best_over={}).at(**{name: v}) for v in values]
+        samples = [self.sample(one) for one in each if self.trials(one)]
+        if not samples:
+            return Sample(problem=f"not part of the plan {self.label}")
+        problem = next((sample.problem for sample in samples if sample.problem), "")
+        if problem:
+            return Sample(planned=samples[0].planned, problem=problem)
+        shared, table, groups = complete_rows(samples)
+        if not shared:
+            return Sample(problem=f"no replicate is complete over {name}")
+        return Sample(
+            dict(zip(shared, map(max, table), strict=True)),
+            dict(zip(shared, groups, strict=True)),
+            samples[0].planned,
+            routes=frozenset().union(*(sample.routes for sample in samples)),
+        )
+
     def _sample(self, selector: Selector) -> Sample:
+        if selector.best_over:
+            return self._best(selector)
         trials = self.trials(selector)
         if not trials:
             return Sample(problem=f"not part of the plan {self.label}")
@@ -211,7 +242,7 @@ class View:
             if value is None:
                 continue
             values[trial.replicate] = value
-            groups[trial.replicate] = " ".join(sorted(trial.inputs.values()))
+            groups[trial.replicate] = " ".join(sorted(self._roots(trial)))
             routes |= self.routes_of(trial.key)
         problem = "" if values else _absence(trials, failed, self.records, selector)
         return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), problem)

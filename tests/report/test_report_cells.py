@@ -92,3 +92,31 @@ def test_sides_stay_apart(view, lay, config, cell):
 
 def test_no_plan_is_not_run(cell):
     assert measure(cell, None).verdict == "not run"
+
+
+def test_calibration_cells_tell_what_other_choices_give(view, lay, cell):
+    import dataclasses
+
+    choices = ({"init": "keras"}, {"init": "zeros"}, {"init": "absent"})
+    fitted = dataclasses.replace(cell, tag="F", alternatives=choices)
+    results = lay.accuracy([0.980, 0.981], "real", 1.0)
+    results += lay.accuracy([0.970, 0.972], "real", 1.0, init="keras")
+    results += lay.accuracy([0.100, 0.102], "real", 1.0, init="zeros")
+    made = view([*results, (lay.classifier("real", 1.0, 2), {"test_accuracy": 0.982})])
+    assert measure(fitted, made).reason == (
+        "used to choose an open setting; never scored; other choices give 0.1010 to 0.9710"
+    )
+
+
+def test_the_spread_is_that_within_generators(view, lay, cell):
+    import dataclasses
+
+    drawn = dataclasses.replace(cell, selector=cell.selector.at(arm="synthetic"))
+    values = [0.96, 0.90, 0.93, 0.97, 0.92, 0.92]  # generators 0, 1, 2, 0, 1, 2
+    measured = measure(drawn, view(lay.accuracy(values, "synthetic", 1.0)))
+    within = [0.01**2 / 2, 0.02**2 / 2, 0.01**2 / 2]  # sample variances of pairs
+    assert measured.sd == pytest.approx((sum(within) / 3) ** 0.5)
+    real = measure(cell, view(lay.accuracy([0.96, 0.98, 0.97], "real", 1.0), "other"))
+    assert real.sd == pytest.approx(0.01)
+    alone = measure(cell, view(lay.accuracy([0.96], "real", 1.0), "single"))
+    assert alone.sd is None

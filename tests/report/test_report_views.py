@@ -1,5 +1,7 @@
 """Selection of numbers: presets never mix, base settings are implied, ambiguity is refused."""
 
+import dataclasses
+
 import pytest
 
 from replicate.report.config import Selector
@@ -96,3 +98,37 @@ def test_pairs_are_complete_replicates(view, lay):
     assert replicates == [0, 2]
     assert table == [[0.98, 0.95], [0.96, 0.93]]
     assert groups == [lay.synthetic(0).key, lay.synthetic(2).key]
+
+
+def test_sets_of_one_generator_are_one_group(view, lay):
+    from replicate.runs.trial import Trial
+
+    maker = lay.generator(0)
+    sets = [Trial(lay.STUDY, "synthetic", 1, {}, r, {"generator": maker.key}) for r in range(3)]
+    settings = {"arm": "synthetic", "p": 1.0}
+    learners = [
+        Trial(lay.STUDY, "classifier", 1, settings, r, {"synthetic": drawn.key})
+        for r, drawn in enumerate(sets)
+    ]
+    results = [(trial, {"test_accuracy": 0.9}) for trial in [maker, *sets, *learners]]
+    sample = view(results).sample(Selector("classifier", settings, "test_accuracy"))
+    assert dict(sample.groups) == dict.fromkeys(range(3), maker.key)
+    assert sample.one_generator
+
+
+def test_the_best_of_several_points_is_taken_replicate_by_replicate(view, lay):
+    results = [
+        result
+        for p, values in {0.25: [0.5, 0.8, 0.6], 0.5: [0.7, 0.6, 0.9], 1.0: [0.99, 0.99]}.items()
+        for result in lay.accuracy(values, "real", p)
+    ]
+    selector = Selector("classifier", {"arm": "real"}, "test_accuracy")
+    best = dataclasses.replace(selector, best_over={"p": [0.25, 0.5, 0.75]})
+    made = view(results)
+    assert dict(made.sample(best).values) == {0: 0.7, 1: 0.8, 2: 0.9}  # 0.75 is not planned
+    both = dataclasses.replace(selector, best_over={"p": [0.5, 1.0]})
+    assert dict(made.sample(both).values) == {0: 0.99, 1: 0.99}
+    absent = dataclasses.replace(selector, best_over={"p": [0.75]})
+    assert made.sample(absent).problem == "not part of the plan paper"
+    missing = view(results, "other", missing=[results[0][0].key])
+    assert dict(missing.sample(best).values) == {1: 0.8, 2: 0.9}
