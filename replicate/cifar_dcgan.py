@@ -30,7 +30,7 @@ from replicate.runs.flags import (
     define_positive,
     define_shared,
 )
-from replicate.runs.seeds import stream, stream_seed
+from replicate.runs.seeds import trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
 
 NAME = "cifar_dcgan"
@@ -252,16 +252,6 @@ EXTENSION_TRIALS = {
 # ------------------------------------------------------------------- what each trial does
 
 
-def streams(trial, name, *position):
-    """A named random stream of the trial's replicate."""
-    return stream(trial.settings["seed"], NAME, trial.replicate, name, *position)
-
-
-def seeds(trial, name, *position):
-    """A named integer seed of the trial's replicate."""
-    return stream_seed(trial.settings["seed"], NAME, trial.replicate, name, *position)
-
-
 def split_sizes(n_per_class):
     """Training, validation and test images a class: 4,500, 500 and 1,000 in the report."""
     return n_per_class, max(1, n_per_class // 9), max(1, 2 * n_per_class // 9)
@@ -316,7 +306,7 @@ def run_generators(trials, context):
             network,
             images / np.float32(127.5) - 1,
             labels,
-            lambda epoch, trial=trial: streams(trial, "generator/order", klass_of(trial), epoch),
+            order_of(trial, len(images)),
             data,
             strip=strip_of(trial, network),
             keep_weights={"weights_half": half_epoch(trial)},
@@ -326,6 +316,12 @@ def run_generators(trials, context):
         write_json(path, {name: layer_rows(getattr(network, name)) for name in NETWORKS})
         outcome.artifacts["summary"] = path
         yield trial, outcome
+
+
+def order_of(trial, n):
+    """Epoch -> permutation of the n images of a generator trial."""
+    where = "generator/order", klass_of(trial)
+    return lambda epoch: trial_stream(trial, *where, epoch).permutation(n)
 
 
 def half_epoch(trial):
@@ -339,7 +335,7 @@ def strip_of(trial, network):
 
     from replicate.training.telemetry import Strip
 
-    z = streams(trial, "generator/strip").standard_normal((PREVIEW, network.latent_dim))
+    z = trial_stream(trial, "generator/strip").standard_normal((PREVIEW, network.latent_dim))
     z = z.astype(np.float32)
     labels = np.arange(PREVIEW) if network.num_classes else None
     every = max(1, trial.settings["epochs"] // 10)
@@ -365,8 +361,8 @@ def build_dcgan(trial):
         latent_dim=s["latent_dim"],
         num_classes=len(CLASSES) if s["source"] == "joint" else 0,
         gan_loss=s["gan_loss"],
-        seed=seeds(trial, "generator/init", klass_of(trial)),
-        noise_seed=seeds(trial, "generator/noise", klass_of(trial)),
+        seed=trial_seed(trial, "generator/init", klass_of(trial)),
+        noise_seed=trial_seed(trial, "generator/noise", klass_of(trial)),
     )
 
 
@@ -377,29 +373,14 @@ def klass_of(trial):
 
 def run_synthetic(trials, context):
     """Stage `synthetic`: draw 6,000 images of a class, kept as 8-bit like the real ones."""
-    import numpy as np
-
-    from replicate.data.synthetic import save_synthetic
-    from replicate.evaluation.images import high_frequency_energy
-    from replicate.runs.files import write_arrays
+    from replicate.stages.synthetic_sets import store_set
 
     networks = {}  # both points of a class, or all classes, may share a generator
     for trial in trials:
         images = draw(trial, context, networks)
-        label = CLASSES.index(trial.settings["klass"])
-        folder = context.artifact_dir(trial)
-        paths = {"set": folder / "set.safetensors", "preview": folder / "preview.npz"}
-        labels = np.full(len(images), label)
-        card = {"trial": trial.describe(), "key": trial.key, "seed": trial.settings["seed"]}
-        save_synthetic(paths["set"], images, labels, card)
-        preview = {"images": images[:PREVIEW], "labels": labels[:PREVIEW]}
-        write_arrays(paths["preview"], preview)
-        metrics = {
-            "n_images": len(images),
-            "high_frequency_energy": high_frequency_energy(images),
-        }
+        labels = [CLASSES.index(trial.settings["klass"])] * len(images)
         data = context.input(trial, "generator").data
-        yield trial, Outcome(metrics, artifacts=paths, data=data)
+        yield trial, store_set(trial, context, images, labels, data, range(PREVIEW))
 
 
 def draw(trial, context, networks):
@@ -420,7 +401,7 @@ def draw(trial, context, networks):
     artifact = "weights" if s["point"] == "last" else "weights_half"
     load_weights(context.input_path(trial, "generator", artifact), network.inference_layers())
     count, label = sum(split_sizes(s["n_per_class"])), CLASSES.index(s["klass"])
-    noise = streams(trial, "synthetic/z", label).standard_normal((count, network.latent_dim))
+    noise = trial_stream(trial, "synthetic/z", label).standard_normal((count, network.latent_dim))
     images = np.empty((count, 32, 32, 3), np.uint8)
     for start in range(0, count, 500):
         z = noise[start : start + 500].astype(np.float32)
@@ -432,40 +413,20 @@ def draw(trial, context, networks):
 
 def run_evaluation(trials, context):
     """Stage `evaluation`: distances, precision and recall, diversity, copies of training images."""
-    import numpy as np
+    from replicate.stages.evaluations import evaluate_sets
 
-    from replicate.data.synthetic import load_synthetic
-    from replicate.evaluation.image_sets import compare_image_sets
-    from replicate.runs.files import write_arrays
-
-    extractors = {}
-    features = {}  # extractor and class -> training images, their features, held-out features
-    for trial in trials:
-        s = trial.settings
-        data = context.dataset(s["dataset"])
-        key = s["extractor"], trial.inputs["judge"]
-        if key not in extractors:
-            extractors[key] = extractor_of(trial, context, data)
-        extractor = extractors[key]
-        images = load_synthetic(context.input_path(trial, "synthetic", "set")).images
-        name = *key, s["klass"]
-        if name not in features:
-            train, held_out = real_of_class(data, s)
-            features = {name: (train, extractor.features(train), extractor.features(held_out))}
-        train, *known = features[name]
-        result = compare_image_sets(extractor.features(images), *known, seed=s["seed"])
-        shown = np.argsort(result.distances, kind="stable")[:PREVIEW]
-        pairs = {
-            "synthetic": images[shown],
-            "real": train[result.nearest[shown]],
-            "distance": result.distances[shown],
-        }
-        path = context.artifact_dir(trial) / "neighbours.npz"
-        write_arrays(path, pairs)
-        yield trial, Outcome(result.metrics, {}, {"neighbours": path}, data_provenance(data))
+    yield from evaluate_sets(
+        trials,
+        context,
+        features_of=lambda trial: extractor_of(trial, context).features,
+        real_of=lambda trial: real_of_class(
+            context.dataset(trial.settings["dataset"]), trial.settings
+        ),
+        shown=PREVIEW,
+    )
 
 
-def extractor_of(trial, context, data):
+def extractor_of(trial, context):
     """The extractor of an evaluation trial: the judge's features or Inception's."""
     from replicate.evaluation.extractors import classifier_features, inception_imagenet
     from replicate.training.checkpoints import load_weights
@@ -475,6 +436,7 @@ def extractor_of(trial, context, data):
         return inception_imagenet(context.inception_weights)
     network = network_of(context.input(trial, "judge").trial)
     load_weights(context.input_path(trial, "judge", "weights"), {"classifier": network})
+    data = context.dataset(s["dataset"])
     scale, offset = standardisation(real_images(data, s["n_per_class"])["train"][0])
     return classifier_features(network, scale, offset)
 
@@ -505,7 +467,7 @@ def run_judge(trials, context):
         job = ClassifierJob(
             build=lambda trial=trial: network_of(trial),
             rows=np.arange(len(real["train"][0])),
-            order=lambda epoch, trial=trial: streams(trial, "classifier/order", epoch),
+            order=lambda epoch, trial=trial: trial_stream(trial, "classifier/order", epoch),
             optimizer={"name": "adam", "learning_rate": s["learning_rate"]},
             keep=True,
         )
@@ -547,7 +509,7 @@ def network_of(trial):
     from replicate.models.classifiers import build_strided_cnn
 
     classes = 2 if trial.settings.get("arm") == "real_vs_synthetic" else len(CLASSES)
-    seed = seeds(trial, "classifier/init")
+    seed = trial_seed(trial, "classifier/init")
     return build_strided_cnn(trial.settings["kernel"], num_classes=classes, seed=seed)
 
 
@@ -561,7 +523,7 @@ def training_rows(trial, labels, n):
     from replicate.data.splits import class_sample
 
     each = n // len(CLASSES) // 2
-    half = class_sample(labels[:n], len(CLASSES), each, streams(trial, "subset"))
+    half = class_sample(labels[:n], len(CLASSES), each, trial_stream(trial, "subset"))
     real, drawn = np.arange(n), np.arange(n, 2 * n)
     return {
         "real": real,
@@ -617,7 +579,7 @@ def run_on_one_set(trials, context):
             build=lambda: network_of(trial),
             rows=training_rows(trial, labels, n),
             labels=labels_of(trial, labels, n),
-            order=lambda epoch: streams(trial, "classifier/order", epoch),
+            order=lambda epoch: trial_stream(trial, "classifier/order", epoch),
             optimizer={"name": "adam", "learning_rate": s["learning_rate"]},
             probes_at=lambda epoch: probes_of(trial, probes, epoch),
         )
@@ -670,7 +632,9 @@ def labels_of(trial, labels, n):
     import numpy as np
 
     if trial.settings["arm"] == "label_shuffled":
-        order = np.concatenate([np.arange(n), n + streams(trial, "label_shuffle").permutation(n)])
+        order = np.concatenate(
+            [np.arange(n), n + trial_stream(trial, "label_shuffle").permutation(n)]
+        )
         return labels[order]
     if trial.settings["arm"] == "real_vs_synthetic":
         return (np.arange(len(labels)) >= n).astype(labels.dtype)

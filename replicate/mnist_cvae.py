@@ -25,7 +25,7 @@ import sys
 from absl import flags
 
 from replicate.runs.flags import define_choices, define_positive, define_shared, define_shares
-from replicate.runs.seeds import stream, stream_seed
+from replicate.runs.seeds import trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, unique
 
 NAME = "mnist_cvae"
@@ -211,14 +211,9 @@ EXTENSION_TRIALS = {
 # ------------------------------------------------------------------- what each trial does
 
 
-def streams(trial, name, *position):
-    """A named random stream of the trial's replicate."""
-    return stream(trial.settings["seed"], NAME, trial.replicate, name, *position)
-
-
 def subset(trial, name, n):
     """The replicate's permutation of n rows; its first rows are the share at any p."""
-    return streams(trial, f"subset/{name}").permutation(n)
+    return trial_stream(trial, f"subset/{name}").permutation(n)
 
 
 def run_generators(trials, context):
@@ -234,13 +229,16 @@ def run_generators(trials, context):
         rows = generator_rows(trial, labels)
         model = build_generator(trial)
         model.compile(FusedAdam(trial.settings["learning_rate"], epsilon=1e-8))
-
-        def order(epoch, trial=trial):
-            return streams(trial, "generator/order", epoch)
-
         images = data.train.images[rows] / np.float32(255)
-        outcome = run_generator_trial(trial, context, model, images, labels[rows], order, data)
+        outcome = run_generator_trial(
+            trial, context, model, images, labels[rows], order_of(trial, len(rows)), data
+        )
         yield trial, outcome
+
+
+def order_of(trial, n):
+    """Epoch -> permutation of the n images of a generator trial."""
+    return lambda epoch: trial_stream(trial, "generator/order", epoch).permutation(n)
 
 
 def generator_rows(trial, labels):
@@ -259,13 +257,12 @@ def build_generator(trial):
     from replicate.models.cvae import BetaCVAE
 
     s = trial.settings
-    where = (s["seed"], NAME, trial.replicate)
     return BetaCVAE(
         latent_dim=s["latent_dim"],
         beta=s["beta"],
         init=s["init"],
-        seed=stream_seed(*where, "generator/init", s.get("digit", 0)),
-        noise_seed=stream_seed(*where, "generator/noise", s.get("digit", 0)),
+        seed=trial_seed(trial, "generator/init", s.get("digit", 0)),
+        noise_seed=trial_seed(trial, "generator/noise", s.get("digit", 0)),
     )
 
 
@@ -291,7 +288,9 @@ def draw(trial, context):
         network = build_generator(source)
         load_weights(context.input_path(trial, role, "weights"), network.inference_layers())
         rows = np.arange(len(labels)) if len(roles) == 1 else np.flatnonzero(labels == index)
-        z = streams(trial, "synthetic/z", index).standard_normal((len(rows), network.latent_dim))
+        z = trial_stream(trial, "synthetic/z", index).standard_normal(
+            (len(rows), network.latent_dim)
+        )
         for start in range(0, len(rows), 1000):
             part = rows[start : start + 1000]
             batch = z[start : start + 1000].astype(np.float32)
@@ -364,7 +363,7 @@ def run_classifiers(trials, context):
             build=lambda: lenet(trial),
             rows=rows,
             labels=shuffled(trial, labels) if s["arm"] == "label_shuffled" else None,
-            order=lambda epoch: streams(trial, "classifier/order", epoch),
+            order=lambda epoch: trial_stream(trial, "classifier/order", epoch),
             optimizer={"name": "adam_torch", "learning_rate": s["learning_rate"]},
             keep=trial.stage == "single",
         )
@@ -393,13 +392,13 @@ def lenet(trial):
     from replicate.models.lenet import build_lenet
 
     s = trial.settings
-    seed = stream_seed(s["seed"], NAME, trial.replicate, "classifier/init")
+    seed = trial_seed(trial, "classifier/init")
     return build_lenet(init=s["init"], seed=seed)
 
 
 def shuffled(trial, labels):
     """Labels in random order: a control that must fall to chance."""
-    return streams(trial, "label_shuffle").permutation(labels)
+    return trial_stream(trial, "label_shuffle").permutation(labels)
 
 
 # ------------------------------------------------------------------- the study

@@ -12,6 +12,7 @@ ALLOWED = {
     "models": {"models"},
     "report": {"report", "evaluation", "runs"},
     "runs": {"runs", "data"},
+    "stages": {"stages", "data", "models", "training", "evaluation", "runs"},
     "training": {"training", "models", "runs", "data"},
 }
 

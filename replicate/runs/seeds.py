@@ -38,3 +38,13 @@ def stream(seed: int, study: str, replicate: int, name: str, *position: int) -> 
 def stream_seed(seed: int, study: str, replicate: int, name: str, *position: int) -> int:
     """A 31-bit integer from a stream, for libraries that take an integer seed."""
     return int(stream(seed, study, replicate, name, *position).integers(2**31 - 1))
+
+
+def trial_stream(trial, name: str, *position: int) -> np.random.Generator:
+    """The named stream of a trial: its study, its replicate and its setting `seed`."""
+    return stream(trial.settings["seed"], trial.study, trial.replicate, name, *position)
+
+
+def trial_seed(trial, name: str, *position: int) -> int:
+    """A 31-bit integer from a trial's named stream."""
+    return stream_seed(trial.settings["seed"], trial.study, trial.replicate, name, *position)

@@ -54,7 +54,8 @@ def train_generator(
         labels: int64 `(n,)`.
         epochs: epochs in all, >= 1.
         batch_size: images a step; a last smaller batch is used too.
-        order: epoch -> permutation of the n images; a function of the epoch alone.
+        order: epoch -> integers: the images of that epoch in their order, as many in each epoch; a
+            permutation, or draws with replacement. A function of the epoch alone.
         checkpoints: where the state is kept after each epoch.
         progress: called with the fraction done and a short text.
         strip: snapshots to take as training goes; restored with the rest.
@@ -76,7 +77,7 @@ def train_generator(
     run = resident_steps(
         lambda *batch: model.train_step(batch), tf.constant(images), tf.constant(labels)
     )
-    with _open_log(log_dir, -(-len(images) // batch_size), histories, strip) as log:
+    with _open_log(log_dir, -(-len(order(0)) // batch_size), histories, strip) as log:
         for epoch in range(start, epochs):
             rows = order(epoch).astype(np.int64)
 
@@ -142,9 +143,10 @@ def run_generator_trial(
     model,
     images,
     labels,
-    orders,
+    order: Callable[[int], np.ndarray],
     data,
     *,
+    step_size: int | None = None,
     strip: Strip | None = None,
     keep_weights: Mapping[str, int] | None = None,
     log: bool = False,
@@ -152,14 +154,15 @@ def run_generator_trial(
     """Train a trial's generator to its end and store weights and losses.
 
     Args:
-        trial: its settings name `epochs` and `batch_size`.
+        trial: its settings name `epochs`, and `batch_size` if `step_size` is not given.
         context: the worker's context.
         model: compiled model with `inference_layers()`, the layers that sampling needs, and
             `named_optimizers()` if it has several.
         images: float32 `(n, height, width, channels)` in the model's value range.
         labels: int64 `(n,)`.
-        orders: epoch -> random generator of that epoch's order.
+        order: epoch -> the images of that epoch in their order, see `train_generator`.
         data: the data set, for the record.
+        step_size: images a step where that is not the setting `batch_size`.
         strip: snapshots of fixed noise to take; stored as the artifact `strip`.
         keep_weights: further artifacts: name -> number of epochs after which weights are kept.
         log: whether to log to `context.log_dir(trial)` as training goes.
@@ -191,8 +194,8 @@ def run_generator_trial(
         images,
         labels,
         epochs=epochs,
-        batch_size=trial.settings["batch_size"],
-        order=lambda epoch: orders(epoch).permutation(len(images)),
+        batch_size=step_size or trial.settings["batch_size"],
+        order=order,
         checkpoints=Checkpoints(
             context.checkpoint_dir(trial), trial, {"model": model, **named_optimizers(model)}
         ),

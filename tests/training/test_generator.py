@@ -103,7 +103,7 @@ def run(folder, reports=10**9, model=None, images=None, **arguments):
         model,
         images,
         np.zeros(COUNT, np.int64),
-        lambda epoch: np.random.default_rng([7, epoch]),
+        lambda epoch: np.random.default_rng([7, epoch]).permutation(COUNT),
         Data(),
         **{
             "strip": Strip(model.images, every=2),

@@ -1,0 +1,1 @@
+"""What the stages of several studies do with a trial: store a set, compare it with real images."""
