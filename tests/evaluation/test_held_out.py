@@ -84,20 +84,27 @@ def test_image_interval_covers_both_kinds_of_chance():
     assert narrow / repeats < 0.86  # what the spread of replicates alone would promise and not keep
 
 
+def exact_error(right, n):
+    low, high = proportion_confint(right, n, method="beta")
+    return (high - low) / 3.919928
+
+
 def test_binomial_interval_by_hand():
     a, b = [0.99, 0.992, 0.991], [0.985, 0.986, 0.984]
     interval = held_out.binomial_interval(a, b, 8405)
-    runs = np.subtract(a, b)
-    variance = runs.var(ddof=1) / 3 + (0.991 * 0.009 + 0.985 * 0.015) / 8405
-    df = variance**2 / ((runs.var(ddof=1) / 3) ** 2 / 2)
-    half = stats.t.ppf(0.975, df) * math.sqrt(variance)
-    assert (interval.low, interval.high) == pytest.approx((0.006 - half, 0.006 + half))
+    runs = np.subtract(a, b).var(ddof=1) / 3
+    variance = runs + exact_error(8329, 8405) ** 2 + exact_error(8279, 8405) ** 2
+    half = stats.t.ppf(0.975, variance**2 / (runs**2 / 2)) * math.sqrt(variance)
+    assert (interval.low, interval.high) == pytest.approx((0.006 - half, 0.006 + half), rel=1e-4)
+    textbook = math.sqrt((0.991 * 0.009 + 0.985 * 0.015) / 8405 + runs)
+    assert interval.standard_error == pytest.approx(textbook, rel=0.08)
 
 
-def test_binomial_interval_of_equal_runs_is_normal():
-    interval = held_out.binomial_interval([0.7] * 3, [0.6] * 3, 76)
-    error = math.sqrt((0.21 + 0.24) / 76)
-    assert interval.half_width == pytest.approx(1.959964 * error, abs=1e-6)
+def test_binomial_interval_of_equal_runs_is_normal_and_never_empty():
+    interval = held_out.binomial_interval([1.0] * 3, [54 / 76] * 3, 76)
+    error = math.hypot(exact_error(76, 76), exact_error(54, 76))
+    assert interval.half_width == pytest.approx(1.959964 * error, rel=1e-5)
+    assert held_out.binomial_interval([1.0] * 3, [1.0] * 3, 76).half_width > 0.02
 
 
 def test_without_sampling_error_the_tests_are_those_of_replicates():
