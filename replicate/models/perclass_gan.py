@@ -16,6 +16,7 @@ from keras import layers
 
 from replicate.models import adversarial
 from replicate.models.init import initialize
+from replicate.models.upsampled import UpsampledConv2D
 
 IMAGE_SHAPE = (64, 64, 3)
 LATENT_DIM = 100
@@ -30,7 +31,8 @@ def build_generator(latent_dim: int = LATENT_DIM, seed: int | None = None) -> ke
     """A dense layer and three convolutions, each after a normalisation, the first two after nearest
     upsampling; 3,533,315 trainable parameters, 3,533,955 with the moving statistics.
 
-    Maps noise `(batch, latent_dim)` to images `(batch, 64, 64, 3)` in [-1, 1].
+    Maps noise `(batch, latent_dim)` to images `(batch, 64, 64, 3)` in [-1, 1]. Upsampling and the
+    convolution behind it are one layer.
 
     Args:
         latent_dim: dimensions of the noise.
@@ -45,8 +47,7 @@ def build_generator(latent_dim: int = LATENT_DIM, seed: int | None = None) -> ke
     for filters in (128, 64):
         stack += [
             layers.BatchNormalization(momentum=MOMENTUM),
-            layers.UpSampling2D(2),
-            layers.Conv2D(filters, 3, padding="same"),
+            UpsampledConv2D(filters),
             layers.LeakyReLU(SLOPE),
         ]
     stack += [

@@ -97,3 +97,22 @@ def _check_training_step(contract, model, inputs):
     assert np.isfinite(model.train_on_batch(inputs, targets))
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert np.any(np.asarray(variable) != old), f"{variable.path} did not change"
+
+
+def _gradients_of(model, images):
+    import tensorflow as tf
+
+    images = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = model(images)
+        loss = tf.reduce_sum(outputs**2)
+    return outputs, tape.gradient(loss, [images, *model.trainable_variables])
+
+
+def assert_same_layer(fast, slow, images):
+    """Outputs, input gradients and gradients of every variable are those of another model."""
+    slow.set_weights(fast.get_weights())
+    for ours, theirs in zip(_gradients_of(fast, images), _gradients_of(slow, images), strict=True):
+        for a, b in zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
