@@ -14,6 +14,7 @@ from typing import Any
 
 from replicate.evaluation import hypotheses
 from replicate.evaluation.hypotheses import Effect
+from replicate.evaluation.spread import spread_ratio
 from replicate.report.config import REFERENCE_FIELDS, format_setting
 from replicate.report.views import Sample, View, complete_rows, same
 
@@ -97,8 +98,11 @@ def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> 
         points: list[Any] = [None]
     elif series.x in fixed:
         points = [fixed.pop(series.x)]
+    elif series.over:
+        planned = [p for p in series.over if view.trials(series.at(p).at(**fixed))]
+        points = list(at or planned)
     else:
-        points = list(at or series.over) or view.points(series.selector.at(**fixed), series.x)
+        points = list(at or view.points(series.selector.at(**fixed), series.x))
     if not points:
         raise NotRun(f"{series.label}: not part of the plan {view.label}")
     samples = [view.sample(series.at(point).at(**fixed)) for point in points]
@@ -212,6 +216,10 @@ def _spearman(data: Data, test: TestSpec) -> Effect:
     )
 
 
+def _spread_ratio(data: Data, test: TestSpec) -> Effect:
+    return spread_ratio(data.mean("a"), data.mean("b"), data.groups)
+
+
 def _rank_association(data: Data, test: TestSpec) -> Effect:
     if data.n < 4:
         raise NotRun(f"{data.caveat}: a rank association needs four")
@@ -254,6 +262,7 @@ TESTS: dict[str, Callable[[Data, TestSpec], Effect]] = {
     "threshold": _threshold,
     "equivalence": _equivalence,
     "spearman": _spearman,
+    "spread_ratio": _spread_ratio,
     "rank_association": _rank_association,
     "all_above": _all_above,
     "all_between": _all_between,

@@ -11,7 +11,7 @@ from replicate.evaluation.hypotheses import Effect
 from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.cells import CellResult, Measured
 from replicate.report.claims import ClaimResult, Judged
-from replicate.report.config import Selector, StudyConfig, format_settings
+from replicate.report.config import Cell, Selector, StudyConfig, format_settings
 from replicate.report.views import View, first_line
 
 SIDES = ("shipped", "yours")
@@ -62,8 +62,11 @@ def _verdict(side: Measured | Judged) -> str:
     return f"{shown} ({side.reason})" if side.reason else shown
 
 
-def _measured(side: Measured, reported: float) -> tuple[str, str]:
-    return interval_text(side.interval, side.planned, reported), _verdict(side)
+def _measured(side: Measured, cell: Cell) -> tuple[str, str]:
+    text = interval_text(side.interval, side.planned, cell.reported)
+    if cell.sd is not None and side.sd is not None:
+        text += f", SD {number(side.sd, cell.reported)}"
+    return text, _verdict(side)
 
 
 def shown_sides(results: Iterable[CellResult | ClaimResult]) -> tuple[str, ...]:
@@ -92,9 +95,7 @@ def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Tab
             spread = f" (SD {number(cell.sd, cell.reported)})" if cell.sd is not None else ""
             reported = f"{number(cell.reported)}{spread}, n = {cell.n}"
             margin = number(cell.margin, cell.reported)
-            sides = [
-                text for side in shown for text in _measured(result.sides[side], cell.reported)
-            ]
+            sides = [text for side in shown for text in _measured(result.sides[side], cell)]
             rows.append((cell.label, reported, margin, *sides))
         first = members[0].cell
         columns = ("point", "reported", "margin", *_sided(shown))
@@ -112,6 +113,7 @@ EFFECTS = {
     "spearman": ("rank correlation", ".3f"),
     "all_above": ("lowest difference", "+.4f"),
     "all_between": ("lowest distance", "+.4f"),
+    "spread_ratio": ("ratio of SDs", ".2f"),
     "rank_association": ("rank correlation", ".3f"),
     "sign_test": ("share positive", ".2f"),
     "monotone": ("smallest step", "+.4f"),
