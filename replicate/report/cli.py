@@ -32,11 +32,13 @@ def _write(path: Path, content: str | bytes) -> None:
 
 def _write_study(page, out: Path, figures_dir: Path | None) -> None:
     from replicate.report import csv_files
+    from replicate.report.latex_files import to_latex
 
     folder = out / "report" / page.module
     for group in page.tables.values():
         for table in group:
             _write(folder / f"{table.id}.csv", csv_files.to_csv(table.columns, table.rows))
+            _write(folder / f"{table.id}.tex", to_latex(table))
     _write(
         folder / "cells.csv",
         csv_files.to_csv(csv_files.CELL_FIELDS, csv_files.cell_rows(page.cells)),
