@@ -95,22 +95,26 @@ def image_interval(
     return Interval(runs.mean, runs.mean - half, runs.mean + half, runs.n, math.sqrt(variance), df)
 
 
-def binomial_interval(a: Sequence[float], b: Sequence[float], n_test: int, groups=None) -> Interval:
-    """Mean paired difference of accuracies, with the sampling of their images as if each had its
-    own.
+def binomial_interval(
+    a: Sequence[float],
+    b: Sequence[float] | None,
+    n_test: int,
+    groups: Sequence | None = None,
+) -> Interval:
+    """Mean accuracy, or mean paired difference, with the sampling of test images.
 
-    The standard error of each is a 3.92th of its exact interval's width. Two networks tested on the
-    same images differ by less than that, so the interval is rather too wide than too narrow; on
-    thousands of images it matters little.
+    The standard error of each accuracy is a 3.92th of its exact interval's width. Of a difference
+    they count as if each network had images of its own: tested on the same images two networks
+    differ by less, so the interval is rather too wide than too narrow.
 
     Args:
         a: one accuracy a replicate.
-        b: as many, in the same order of replicates.
+        b: as many, in the same order of replicates, to subtract; None for the accuracy itself.
         n_test: images that each was tested on.
         groups: the generator of each replicate.
     """
-    rows = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    runs = mean_interval(rows[0] - rows[1], groups)
+    rows = [np.asarray(row, dtype=float) for row in (a, b) if row is not None]
+    runs = mean_interval(rows[0] - (rows[1] if len(rows) > 1 else 0.0), groups)
     ends = [exact_interval(float(row.mean()), n_test) for row in rows]
     sampling = sum(((high - low) / (2 * stats.norm.ppf(0.975))) ** 2 for low, high in ends)
     variance = runs.standard_error**2 + float(sampling)

@@ -167,12 +167,14 @@ def cell_verdict(
     n_reported: int = 1,
     groups: Sequence | None = None,
     minimum: int = 3,
+    sampling: float = 0.0,
 ) -> str:
     """Verdict on a reported number.
 
     With h the prediction half-width: a distance beyond h + margin refutes, however wide h is; a
     distance within it confirms only if h is at most three margins, since a wide interval agrees
-    with almost anything.
+    with almost anything. Where the report's own run has a further error, such as that of few test
+    images, its half-width joins h in quadrature.
 
     Args:
         values: one measured number a replicate.
@@ -181,6 +183,7 @@ def cell_verdict(
         n_reported: how many runs the reported number rests on.
         groups: the generator of each replicate.
         minimum: with fewer replicates the verdict is always inconclusive.
+        sampling: half-width of that further error, >= 0.
 
     Returns:
         `"reproduced"`, `"not reproduced"` or `"inconclusive"`.
@@ -190,7 +193,7 @@ def cell_verdict(
     array = checked_values(values)
     if array.size < max(minimum, 2):
         return "inconclusive"
-    half = prediction_half_width(array, n_reported, groups)
+    half = math.hypot(prediction_half_width(array, n_reported, groups), sampling)
     if abs(reported - array.mean()) > half + margin:
         return "not reproduced"
     return "inconclusive" if half > 3 * margin else "reproduced"

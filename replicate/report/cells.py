@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from replicate.evaluation import statistics
+from replicate.evaluation import held_out, statistics
 from replicate.report.config import Cell, StudyConfig
 from replicate.report.views import Sample, View
 
@@ -95,13 +95,17 @@ def measure(cell: Cell, view: View | None) -> Measured:
         return Measured(view.label, verdict, reason, planned=sample.planned)
     values, groups = list(sample.values.values()), _groups(sample)
     interval = statistics.mean_interval(values, groups, view.config.rules["interval"])
+    sampling = 0.0
+    if cell.n_test:
+        sampling = held_out.exact_half_width(cell.reported, cell.n_test, interval.mean)
+        interval = held_out.widened(interval, cell.n_test)
     if cell.unscored:
         verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":
         verdict, reason = "calibration", _calibration(cell, view)
     if not verdict:
         verdict = statistics.cell_verdict(
-            values, cell.reported, cell.margin, cell.n, groups, minimum
+            values, cell.reported, cell.margin, cell.n, groups, minimum, sampling
         )
     spread = _sd(values, groups)
     return Measured(view.label, verdict, reason, interval, sample.planned, spread)

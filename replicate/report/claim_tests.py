@@ -15,6 +15,7 @@ from typing import Any
 from replicate.evaluation import hypotheses
 from replicate.evaluation.hypotheses import Effect
 from replicate.evaluation.spread import spread_ratio
+from replicate.report.accuracy_tests import ACCURACY_TESTS
 from replicate.report.config import REFERENCE_FIELDS, format_setting
 from replicate.report.views import Sample, View, complete_rows, same
 
@@ -268,6 +269,7 @@ TESTS: dict[str, Callable[[Data, TestSpec], Effect]] = {
     "all_between": _all_between,
     "sign_test": _sign_test,
     "monotone": _monotone,
+    **ACCURACY_TESTS,
 }
 
 

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from replicate.report.digitised import read_rows
+
 ROW_FIELDS = frozenset(
     ("reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored")
-    + ("alternatives", "best_over")
+    + ("alternatives", "best_over", "n_test", "line")
 )
 REFERENCE_FIELDS = frozenset({"series", "value"})
 KINDS = ("verdict", "indicative", "none")
@@ -63,6 +65,9 @@ class Cell:
         provenance: how the number is known.
         unscored: why no verdict can be given, whatever is measured; else empty.
         alternatives: of a cell tagged `"F"`, settings of what could have been chosen instead.
+        n_test: of an accuracy, number of images that it was measured on, where they are so few
+            that their sampling counts; 0 elsewhere.
+        line: the curve that it is a point of; empty for a number by itself.
     """
 
     block: str
@@ -77,6 +82,8 @@ class Cell:
     provenance: str
     unscored: str = ""
     alternatives: tuple[Mapping[str, Any], ...] = ()
+    n_test: int = 0
+    line: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Series:
         name: as tests and figures refer to it.
         label: as readers see it.
         selector: what all its points share; the metric may hold `{x}`.
-        x: what tells the points apart; empty for a single point.
+        x: what tells the points apart; empty for a single point. Of a curve, what its numbers
+            stand for, counted from 1: `"epoch"`, or `"image"` of the held-out set.
         over: the points in order; empty to take those that the plan holds.
     """
 
@@ -101,6 +109,8 @@ class Series:
         """The selector of a point: `{x}` in the metric filled in, else the setting `x`."""
         if not self.x:
             return self.selector
+        if self.selector.curve:
+            return dataclasses.replace(self.selector, epoch=point)
         if "{x}" in self.selector.metric:
             metric = self.selector.metric.format(x=point)
             return dataclasses.replace(self.selector, metric=metric)
@@ -158,9 +168,9 @@ def format_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {format_setting(value)}" for name, value in settings.items())
 
 
-def _cells(block: Mapping[str, Any]) -> list[Cell]:
+def _cells(block: Mapping[str, Any], folder: Path) -> list[Cell]:
     cells = []
-    for row in block["rows"]:
+    for row in read_rows(block, folder):
         point = {name: value for name, value in row.items() if name not in ROW_FIELDS}
         epoch = row.get("epoch", 0)
         selector = Selector(
@@ -187,6 +197,8 @@ def _cells(block: Mapping[str, Any]) -> list[Cell]:
                 provenance=block["provenance"],
                 unscored=unscored,
                 alternatives=tuple(row.get("alternatives", ())),
+                n_test=row.get("n_test", block.get("n_test", 0)),
+                line=row.get("line", ""),
             )
         )
     return cells
@@ -210,11 +222,12 @@ def _series(name: str, entry: Mapping[str, Any]) -> Series:
     selector = Selector(
         entry["stage"],
         entry.get("settings", {}),
-        entry["metric"],
+        entry.get("metric", "") if "curve" in entry else entry["metric"],
+        entry.get("curve", ""),
         best_over=entry.get("best_over", {}),
     )
-    over = tuple(entry.get("over", ()))
-    if "{x}" in entry["metric"] and not (over and entry.get("x")):
+    over = tuple(entry.get("over", range(1, entry.get("count", 0) + 1)))
+    if "{x}" in selector.metric and not (over and entry.get("x")):
         raise ValueError(f"Expected x and over beside a metric with {{x}}. Received: {name}")
     return Series(name, entry["label"], selector, entry.get("x", ""), over)
 
@@ -260,7 +273,9 @@ def load(path: str | Path) -> StudyConfig:
             rules=raw["rules"],
             base=raw.get("base", {}),
             series={name: _series(name, entry) for name, entry in raw.get("series", {}).items()},
-            cells=tuple(cell for block in raw.get("cells", []) for cell in _cells(block)),
+            cells=tuple(
+                cell for block in raw.get("cells", []) for cell in _cells(block, path.parent)
+            ),
             blocks={block["id"]: block["what"] for block in raw.get("cells", [])},
             claims=tuple(_claim(entry, False) for entry in raw.get("claims", []))
             + tuple(_claim(entry, True) for entry in raw.get("controls", [])),

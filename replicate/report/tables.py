@@ -117,6 +117,9 @@ EFFECTS = {
     "rank_association": ("rank correlation", ".3f"),
     "sign_test": ("share positive", ".2f"),
     "monotone": ("smallest step", "+.4f"),
+    "ratio": ("mean ratio", ".3g"),
+    "accuracy_difference": ("mean difference", "+.4f"),
+    "accuracy_equivalence": ("mean", ".4f"),
 }
 
 

@@ -172,8 +172,12 @@ class View:
     def points(self, selector: Selector, x: str) -> list[Any]:
         """Values of setting `x` among the planned trials that a selector means, in order.
 
-        The base value of `x` is not implied: a series over beta holds every beta.
+        The base value of `x` is not implied: a series over beta holds every beta. The points of a
+        curve are its epochs, from 1.
         """
+        if selector.curve:
+            epochs = self.points(dataclasses.replace(selector, curve=""), "epochs")
+            return list(range(1, max(epochs, default=0) + 1))
         base = {name: value for name, value in self.config.base.items() if name != x}
         found: list[Any] = []
         for trial in self._by_stage.get(selector.stage, []):

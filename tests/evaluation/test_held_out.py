@@ -105,6 +105,9 @@ def test_binomial_interval_of_equal_runs_is_normal_and_never_empty():
     error = math.hypot(exact_error(76, 76), exact_error(54, 76))
     assert interval.half_width == pytest.approx(1.959964 * error, rel=1e-5)
     assert held_out.binomial_interval([1.0] * 3, [1.0] * 3, 76).half_width > 0.02
+    alone = held_out.binomial_interval([54 / 76] * 3, None, 76)
+    assert alone.half_width == pytest.approx(1.959964 * exact_error(54, 76), rel=1e-5)
+    assert alone.mean == pytest.approx(54 / 76)
 
 
 def test_without_sampling_error_the_tests_are_those_of_replicates():
