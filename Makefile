@@ -9,7 +9,7 @@ STUDIES := mnist_cvae cifar_dcgan
 RUN     := $(VENV)/bin/python -m
 PIP     := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart replicate-all $(STUDIES:%=replicate-%) report plan test lint bench publish clean
+.PHONY: help quickstart replicate-all $(STUDIES:%=replicate-%) report plan test lint bench docs publish clean
 
 help:
 	@echo "make quickstart         install, run a first study at a small real scale, write REPORT.html"
@@ -19,6 +19,7 @@ help:
 	@echo "make report             REPORT.html and REPORT.md from what is there; trains nothing"
 	@echo "make test | lint        tests | style"
 	@echo "make bench              speed and memory, paired and repeated"
+	@echo "make docs               API reference in docs/api/"
 	@echo "make publish            your records become shipped ones under results/"
 	@echo "make clean              remove .venv, caches and reports; keeps runs/"
 
@@ -59,10 +60,13 @@ bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/classifier_lanes.py
 	$(VENV)/bin/python benchmarks/dcgan_step.py
 
+docs: $(VENV)/.installed-dev
+	$(RUN) pdoc replicate --docformat google --output-directory docs/api
+
 publish: $(VENV)/.installed
 	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)
 	$(RUN) replicate.report --workdir=$(WORKDIR) --figures_dir=figures
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache report REPORT.html REPORT.md
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache docs/api report REPORT.html REPORT.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
