@@ -2,7 +2,8 @@
 
 Each study parses its own `FlagValues`, so that two studies can be imported together. The preset's
 flagfile `paper_configs/<study>.<preset>.cfg` is inserted before the command line, so that a flag
-given by the user wins.
+given by the user wins. What a preset sets for one of several data sets stands in
+`paper_configs/<study>.<dataset>.<preset>.cfg`, see `dataset_values`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,25 @@ def define_positive(values, name: str, default: int | float, text: str) -> None:
     flags.register_validator(
         name,
         lambda value: value > 0,
+        message="expected a positive number",
+        flag_values=values,
+    )
+
+
+def define_by_dataset(values, name: str, reported: dict[str, int], text: str) -> None:
+    """Define a positive integer flag whose default is the preset's value for each data set.
+
+    Args:
+        values: the study's `flags.FlagValues`.
+        name: the flag; None until `dataset_values` fills it in.
+        reported: data set -> value of preset paper, for the help text.
+        text: what it is.
+    """
+    stated = ", ".join(f"{dataset} {value}" for dataset, value in reported.items())
+    flags.DEFINE_integer(name, None, f"{text} (paper: {stated})", flag_values=values)
+    flags.register_validator(
+        name,
+        lambda value: value is None or value > 0,
         message="expected a positive number",
         flag_values=values,
     )
@@ -197,6 +217,21 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
 def preset_values(study, preset: str, *extra: str) -> flags.FlagValues:
     """A preset's own flags, without a command line."""
     return parse(study, [f"--preset={preset}", *extra])
+
+
+def dataset_values(study, values: flags.FlagValues, dataset: str) -> flags.FlagValues:
+    """The flags as they hold for one data set, which `dataset` then names.
+
+    Flags without a value are filled in from `paper_configs/<study>.<dataset>.<preset>.cfg`; one
+    that was given holds for every data set.
+    """
+    filled = flag_values(study)
+    filled(["", f"--flagfile={preset_path(f'{study.name}.{dataset}', values.preset)}"])
+    for name in values:
+        if values[name].value is not None:
+            filled[name].value = values[name].value
+    filled["dataset"].value = dataset
+    return filled
 
 
 def overrides(study, values: flags.FlagValues) -> dict[str, object]:

@@ -29,6 +29,8 @@ class ClassifierJob:
         probes_at: epoch from 1 -> names of the probe sets to test on, see `LaneJob`.
         epoch_data: epoch from 0 -> images and labels in place of the resident ones; `rows` are
             theirs.
+        indices: epoch from 0 -> rows of that epoch in their order, where that is not a permutation
+            of all of them; then `order` is not used.
     """
 
     build: Callable[[], Any]
@@ -39,6 +41,7 @@ class ClassifierJob:
     keep: bool = False
     probes_at: Callable[[int], tuple[str, ...]] = lambda epoch: ()
     epoch_data: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
+    indices: Callable[[int], np.ndarray] | None = None
 
 
 def run_classifier_trials(trials, context, data, job) -> Iterator[tuple[Any, Outcome]]:
@@ -117,6 +120,8 @@ def _lane_job(trial, spec, context):
 
     def indices(epoch):
         context.progress(trial, epoch / settings["epochs"])
+        if spec.indices is not None:
+            return spec.indices(epoch)
         return spec.rows[spec.order(epoch).permutation(len(spec.rows))]
 
     return LaneJob(
