@@ -79,6 +79,7 @@ def execute(study, values, plan, trials, store, arguments) -> int:
         data_dir=values.data_dir,
         stand_in=values.preset == "smoke",
         inception_weights=getattr(values, "inception_weights", None),
+        network=getattr(values, "network", None),
         lanes=values.lanes,
     )
     groups = planning.groups(study, left)

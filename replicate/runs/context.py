@@ -22,6 +22,7 @@ class Context:
         stand_in: whether a drawn stand-in may replace an absent data set (preset smoke).
         threads: the thread profile, `{"intra": n, "inter": n}`.
         inception_weights: file of InceptionV3's weights, or None.
+        network: file of a generator that is not trained here, or how to get it, or None.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class Context:
     stand_in: bool = False
     threads: dict[str, int] = dataclasses.field(default_factory=lambda: {"intra": 0, "inter": 0})
     inception_weights: str | None = None
+    network: str | None = None
     _datasets: dict[str, Any] = dataclasses.field(default_factory=dict)
     _latest: dict[str, dict[str, Record]] = dataclasses.field(default_factory=dict)
 

@@ -30,6 +30,7 @@ class Settings:
         data_dir: folder of prepared data sets, or None.
         stand_in: whether a drawn stand-in may replace absent data.
         inception_weights: file of InceptionV3's weights, or None.
+        network: file of a generator that is not trained here, or how to get it, or None.
         lanes: classifiers side by side; 0: one a core.
     """
 
@@ -38,6 +39,7 @@ class Settings:
     data_dir: str | None = None
     stand_in: bool = False
     inception_weights: str | None = None
+    network: str | None = None
     lanes: int = 0
 
 
@@ -115,6 +117,7 @@ class Executor:
             "data_dir": self.settings.data_dir,
             "stand_in": self.settings.stand_in,
             "inception_weights": self.settings.inception_weights,
+            "network": self.settings.network,
             "lanes": self.settings.lanes,
             "parent": parent,
             "trials": [trial.spec for trial in trials],

@@ -86,7 +86,9 @@ class Trial:
 
     def describe(self) -> str:
         """A short human name, e.g. `classifier arm=mix p=0.5 #3 (1a2b3c4d)`."""
-        shown = [f"{k}={self.settings[k]}" for k in ("arm", "p", "beta") if k in self.settings]
+        shown = [
+            f"{k}={self.settings[k]}" for k in ("arm", "ratio", "p", "beta") if k in self.settings
+        ]
         return " ".join([self.stage, *shown, f"#{self.replicate} ({self.key[:8]})"])
 
 

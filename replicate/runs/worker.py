@@ -169,6 +169,7 @@ def main(argv: list[str]) -> int:
         job.get("stand_in", False),
         threads,
         job.get("inception_weights"),
+        job.get("network"),
     )
     try:
         run_group(stage, trials, context)
