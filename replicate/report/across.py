@@ -1,0 +1,167 @@
+"""One question over all studies, "what does synthetic data buy?", as tables and one figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from replicate.evaluation.hypotheses import Effect
+from replicate.report.claim_tests import NotRun, gather, run_test
+from replicate.report.tables import SIDES, Table
+
+FIELDS = {"question", "study", "what", "a", "b", "matched"}
+TEST = "paired_difference"
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A difference of two arms of one study, and what it answers.
+
+    Args:
+        question: key of the question.
+        study: module name.
+        what: the arms in words.
+        test: the paired difference, as the claims of a study name theirs.
+        matched: what both arms share.
+    """
+
+    question: str
+    study: str
+    what: str
+    test: Mapping[str, Any]
+    matched: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A difference as one side measured it: its preset, and the effect or why there is none."""
+
+    side: str
+    label: str
+    effect: Effect | None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Across:
+    """Everything that the page says over all studies.
+
+    Args:
+        questions: key -> question, in order.
+        rows: each difference with what each side found.
+    """
+
+    questions: Mapping[str, str]
+    rows: Sequence[tuple[Difference, Sequence[Found]]]
+
+
+def load(path: Path) -> tuple[dict[str, str], list[Difference]]:
+    """Questions and differences of a file such as `paper_configs/across/effects.toml`.
+
+    Raises:
+        ValueError: if an entry lacks a field, has another one, or asks an unknown question.
+    """
+    content = tomllib.loads(path.read_text())
+    questions, found = content["questions"], []
+    for entry in content["effects"]:
+        if set(entry) != FIELDS or entry["question"] not in questions:
+            raise ValueError(
+                f"{path}: expected effects with {', '.join(sorted(FIELDS))} and a question among "
+                f"{', '.join(questions)}. Received: {entry}"
+            )
+        test = {"name": TEST, "a": entry["a"], "b": entry["b"]}
+        words = {name: entry[name] for name in ("question", "study", "what", "matched")}
+        found.append(Difference(test=test, **words))
+    return questions, found
+
+
+def measure(path: Path, pages: Iterable) -> Across:
+    """Every difference of the studies on the page, as far as it was run.
+
+    Args:
+        path: see `load`.
+        pages: the studies' pages, each with its `module` and the view of each side.
+
+    Raises:
+        ValueError: if an entry is malformed or names an arm that its study does not have.
+    """
+    questions, differences = load(path)
+    sides = {page.module: page.sides for page in pages}
+    rows = []
+    for difference in differences:
+        if difference.study not in sides:
+            continue
+        views = sides[difference.study]
+        found = [_found(difference, side, views[side]) for side in SIDES if views[side]]
+        rows.append((difference, found))
+    return Across(questions, rows)
+
+
+def _found(difference: Difference, side: str, view) -> Found:
+    try:
+        effect = run_test(gather(view, difference.test), difference.test)
+    except NotRun as reason:
+        return Found(side, view.label, None, str(reason))
+    return Found(side, view.label, effect)
+
+
+def _text(found: Found) -> str:
+    if found.effect is None:
+        return f"not run: {found.reason}"
+    e = found.effect
+    interval = f" [{e.low:+.4f}, {e.high:+.4f}]" if e.n > 1 else ""
+    return f"{e.effect:+.4f}{interval}, n = {e.n} ({found.label})"
+
+
+def tables(across: Across) -> list[Table]:
+    """A table a question: difference in accuracy with its 95 % interval, n and preset."""
+    made = []
+    for key, question in across.questions.items():
+        rows = []
+        for difference, found in across.rows:
+            if difference.question == key:
+                texts = {each.side: _text(each) for each in found}
+                sides = (texts.get(side, "no run") for side in SIDES)
+                rows.append((difference.study, difference.what, difference.matched, *sides))
+        columns = ("study", "arms", "matched in", *SIDES)
+        made.append(Table(f"across_{key}", question, columns, tuple(rows)))
+    return made
+
+
+def figure(across: Across):
+    """Every difference that was run, with its interval, grouped by question; None without any.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+
+    from replicate.report.figure_base import COLOURS
+
+    lines = []  # from top to bottom: questions (no entry) and differences
+    for key, question in across.questions.items():
+        mine = [row for row in across.rows if row[0].question == key]
+        run = [(d, f) for d, found in mine for f in found if f.effect is not None]
+        lines += [(question, None, None)] * bool(run) + [(d.what, d, f) for d, f in run]
+    if not lines:
+        return None
+    made = Figure(figsize=(9, 0.6 + 0.3 * len(lines)), layout="constrained")
+    axes = made.subplots()
+    for height, (_, difference, found) in enumerate(reversed(lines)):
+        if difference is None:
+            continue
+        e, colour = found.effect, COLOURS[found.side]
+        if e.n > 1:
+            axes.plot([e.low, e.high], [height, height], color=colour, lw=2)
+        filled = colour if e.n > 1 else "white"
+        axes.plot([e.effect], [height], "o", color=colour, mfc=filled, ms=5)
+    labels = [text if d is None else f"{text} · {d.study}, {f.label}" for text, d, f in lines]
+    axes.set_yticks(range(len(lines)), labels[::-1], fontsize=7)
+    for tick, (_, difference, _) in zip(axes.get_yticklabels(), reversed(lines), strict=True):
+        tick.set_fontweight("bold" if difference is None else "normal")
+    axes.axvline(0, color="#777777", lw=0.8)
+    axes.set_xlabel("difference in accuracy, with 95 % interval (open: one pair)")
+    return made

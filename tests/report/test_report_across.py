@@ -1,0 +1,77 @@
+"""Differences over all studies: numbers against SciPy, reasons where there are none, bad files."""
+
+import types
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from replicate.report import across
+from replicate.report.config import load_all
+from replicate.runs.files import project_root
+
+PATH = project_root() / "paper_configs" / "across" / "effects.toml"
+REAL, SYNTHETIC = [0.980, 0.984, 0.981], [0.960, 0.965, 0.958]
+ENTRY = """
+[questions]
+replace = "In place"
+[[effects]]
+question = "replace"
+study = "mnist_cvae"
+what = "all"
+a = { series = "synthetic", p = 1.0 }
+b = { series = "real", p = 1.0 }
+matched = "size"
+"""
+
+
+@pytest.fixture
+def measured(view, lay):
+    trials = lay.accuracy(REAL, "real", 1.0) + lay.accuracy(SYNTHETIC, "synthetic", 1.0)
+    page = types.SimpleNamespace(
+        module="mnist_cvae", sides={"shipped": None, "yours": view(trials)}
+    )
+    return across.measure(PATH, [page])
+
+
+def test_a_difference_is_paired_by_replicate(measured):
+    found = next(f for d, f in measured.rows if d.what == "all 60,000 digits")
+    differences = np.subtract(SYNTHETIC, REAL)
+    low, high = stats.t.interval(0.95, 2, differences.mean(), stats.sem(differences))
+    assert [each.side for each in found] == ["yours"]
+    effect = found[0].effect
+    np.testing.assert_allclose([effect.effect, effect.low, effect.high],
+                               [differences.mean(), low, high])  # fmt: skip
+    table = across.tables(measured)[0]
+    row = next(row for row in table.rows if row[1] == "all 60,000 digits")
+    assert row[3] == "no run"
+    assert row[4] == f"{differences.mean():+.4f} [{low:+.4f}, {high:+.4f}], n = 3 (paper)"
+
+
+def test_what_was_not_run_says_why(measured):
+    rows = {row[1]: row[-1] for table in across.tables(measured) for row in table.rows}
+    assert rows["60,000 synthetic digits more, as reported"].startswith("not run: ")
+    assert len(rows) == len(measured.rows) < len(across.load(PATH)[1])  # one study of several
+
+
+def test_the_figure_shows_what_was_run(measured):
+    labels = [tick.get_text() for tick in across.figure(measured).axes[0].get_yticklabels()]
+    assert labels == ["all 60,000 digits · mnist_cvae, paper", measured.questions["replace"]]
+    assert across.figure(across.Across(measured.questions, [])) is None
+
+
+def test_every_arm_of_the_file_is_a_series_of_its_study():
+    configs = {c.module: c for c in load_all(project_root() / "paper_configs")}
+    for difference in across.load(PATH)[1]:
+        for role in ("a", "b"):
+            assert difference.test[role]["series"] in configs[difference.study].series
+
+
+@pytest.mark.parametrize("change", [("matched", "like"), ('"replace"\nstudy', '"buy"\nstudy')])
+def test_a_malformed_file_is_refused(tmp_path, change):
+    path = tmp_path / "effects.toml"
+    path.write_text(ENTRY)
+    assert across.load(path)[1][0].what == "all"
+    path.write_text(ENTRY.replace(*change))
+    with pytest.raises(ValueError, match="expected effects with"):
+        across.load(path)
