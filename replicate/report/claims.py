@@ -76,6 +76,8 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
     pooled = _pooled(gathered)
     verdict, reason = qualified(pooled, view.kind, view.config.rules["minimum_replicates"])
     reason = reason or "; ".join(dict.fromkeys(data.caveat for data in gathered if data.caveat))
+    if claim.unscored:
+        verdict, reason = "none", claim.unscored
     p = hypotheses.combined([effect for _, effect in effects])
     return Judged(view.label, verdict, reason, effects, pooled.n, p)
 

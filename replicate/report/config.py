@@ -119,7 +119,10 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A claim, in our words, and the tests that decide it (all must hold)."""
+    """A claim, in our words, and the tests that decide it (all must hold).
+
+    `unscored` says why no verdict can be given, whatever is measured; else it is empty.
+    """
 
     id: str
     primary: bool
@@ -130,6 +133,7 @@ class Claim:
     on_reported: str
     estimand: str
     tests: tuple[Mapping[str, Any], ...]
+    unscored: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +219,7 @@ def _claim(entry: Mapping[str, Any], control: bool) -> Claim:
         on_reported=entry["on_reported"],
         estimand=entry["estimand"],
         tests=tuple(entry["tests"]),
+        unscored=entry.get("unscored", ""),
     )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.artifacts import NotAvailable, first_record, locate
-from replicate.report.config import Selector, StudyConfig
-from replicate.report.views import View
+from replicate.report.config import Selector, Series, StudyConfig
+from replicate.report.views import Sample, View
 from replicate.runs.store import Record
 
 COLOURS = {"shipped": "#2f6db3", "yours": "#c2571a"}
@@ -46,6 +47,18 @@ def routes_text(routes: Iterable[str]) -> str:
 def selector_of(source: Mapping[str, Any], **settings: Any) -> Selector:
     """The trials that a figure's `source` table means."""
     return Selector(source["stage"], {**source.get("settings", {}), **settings})
+
+
+def samples_over(view: View, series: Series) -> dict[Any, Sample]:
+    """Point -> sample, of the points of a series that have a number."""
+    points = series.over or view.points(series.selector, series.x)
+    samples = {point: view.sample(series.at(point)) for point in points}
+    return {point: sample for point, sample in samples.items() if sample.n}
+
+
+def interval_of(sample: Sample) -> Interval:
+    """Mean and 95 % interval of a sample that has a number."""
+    return mean_interval(list(sample.values.values()), [sample.groups[r] for r in sample.values])
 
 
 def read_artifact(view: View, record: Record, name: str, source: Source) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from replicate.evaluation.statistics import Interval, mean_interval
+from replicate.evaluation.statistics import Interval
 from replicate.report.artifacts import NotAvailable
-from replicate.report.config import Cell, Selector, Series
+from replicate.report.config import Selector
 from replicate.report.figure_base import (
     COLOURS,
     REPORTED,
@@ -18,10 +18,12 @@ from replicate.report.figure_base import (
     empty,
     empty_panel,
     first_bundle,
+    interval_of,
     legend,
     named,
     read_artifact,
     routes_text,
+    samples_over,
     selector_of,
 )
 from replicate.report.views import View
@@ -93,7 +95,8 @@ def confusion(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         except NotAvailable as reason:
             reasons.append(f"{side}: {reason}")
             continue
-        names = source.config.study.get("classes") or list(map(str, range(len(shares))))
+        names = entry.get("classes") or source.config.study.get("classes")
+        names = names or list(map(str, range(len(shares))))
         _draw_confusion(figure, shares, names)
         runs = f"n = {n}" if n == planned else f"n = {n} of {planned}"
         text = f"{named(side, view)}: mean of {runs} networks, percent of each true class"
@@ -109,8 +112,7 @@ def _curve(view: View, selector: Selector) -> tuple[list[Interval], frozenset[st
         sample = view.sample(dataclasses.replace(selector, epoch=len(points) + 1))
         if not sample.n:
             return points, routes, sample.problem
-        groups = [sample.groups[replicate] for replicate in sample.values]
-        points.append(mean_interval(list(sample.values.values()), groups))
+        points.append(interval_of(sample))
         routes |= sample.routes
 
 
@@ -163,21 +165,19 @@ def curves(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
 
 
 # ------------------------------------------------------------------ bars
-def _bars_of(view: View, series: Series) -> dict[Any, Any]:
-    """Point -> sample, of the points that have a number."""
-    points = series.over or view.points(series.selector, series.x)
-    samples = {point: view.sample(series.at(point)) for point in points}
-    return {point: sample for point, sample in samples.items() if sample.n}
+def draw_bars(axes, sides, names: list[Any], reported: Mapping[Any, float]) -> None:
+    """A bar a name and side, with intervals, and reported numbers as diamonds.
 
-
-def _draw_bars(axes, sides, names: list[Any], reported: list[Cell], x: str) -> None:
+    Args:
+        axes: to draw on.
+        sides: `(side, view, name -> sample)`.
+        names: every name, from left to right.
+        reported: name -> reported number.
+    """
     width = 0.8 / max(1, len(sides))
     for index, (side, view, samples) in enumerate(sides):
         places = [names.index(p) + (index - (len(sides) - 1) / 2) * width for p in samples]
-        several = [
-            mean_interval(list(s.values.values()), [s.groups[r] for r in s.values])
-            for s in samples.values()
-        ]
+        several = [interval_of(sample) for sample in samples.values()]
         half = [0.0 if i.n < 2 else i.half_width for i in several]
         axes.bar(
             places, [i.mean for i in several], width, yerr=half if any(half) else None, capsize=2,
@@ -185,11 +185,11 @@ def _draw_bars(axes, sides, names: list[Any], reported: list[Cell], x: str) -> N
         )  # fmt: skip
     if reported:
         axes.plot(
-            [names.index(cell.selector.settings[x]) for cell in reported],
-            [cell.reported for cell in reported],
+            [names.index(name) for name in reported], list(reported.values()),
             "D", mfc="white", mec=REPORTED, ms=6, label="reported", zorder=4,
         )  # fmt: skip
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    labels = [str(name).replace("_", " ") for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=30, ha="right")
     axes.grid(axis="x", visible=False)
     axes.set_axisbelow(True)
     axes.margins(y=0.12)
@@ -202,7 +202,7 @@ def _panels(entry: Mapping[str, Any], source: Source):
     scored = [cell for cell in cells if not cell.unscored]
     for index, name in enumerate(entry["series"]):
         series = source.config.series[name]
-        sides = [(side, view, _bars_of(view, series)) for side, view in source.views()]
+        sides = [(side, view, samples_over(view, series)) for side, view in source.views()]
         shown = [side for side in sides if side[2]]
         yield series.label, series, shown, scored if index == 0 else []
     apart = [cell for cell in cells if cell.unscored]
@@ -227,7 +227,8 @@ def bars(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     names = _names(panels)
     captions: dict[str, frozenset] = {}
     for axes, (title, series, sides, cells) in zip(several, panels, strict=True):
-        _draw_bars(axes, sides, names, cells, series.x)
+        reported = {cell.selector.settings[series.x]: cell.reported for cell in cells}
+        draw_bars(axes, sides, names, reported)
         axes.set_title(title + _runs(sides), loc="left", fontsize=9)
         if not sides and not cells:
             empty(axes, "not run")

@@ -23,6 +23,7 @@ from replicate.report.figure_base import (
     selector_of,
 )
 from replicate.report.figure_classes import bars, confusion, curves, summary
+from replicate.report.figure_mixes import contrast, lines, numbers
 from replicate.report.figure_pictures import images, neighbours, rows, strip
 from replicate.report.figure_series import bands, trials
 from replicate.report.views import View
@@ -207,4 +208,7 @@ KINDS = {
     "bands": bands,
     "trials": trials,
     "rows": rows,
+    "numbers": numbers,
+    "lines": lines,
+    "contrast": contrast,
 }

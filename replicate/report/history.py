@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 RULES = ("rules", "series", "base", "cells", "claims", "controls")
-TEST_FIELDS = ("id", "primary", "tests")
+TEST_FIELDS = ("id", "primary", "tests", "unscored")
 
 
 def rules_hash(text: str) -> str:

@@ -74,13 +74,14 @@ def build_study(config: StudyConfig, workdir: Path, shipped: Path) -> StudyPage:
     views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
     sides = {side: _primary(views, side) for side in tables.SIDES}
     shown = [view for view in sides.values() if view]
+    others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)
     figures = draw_all(Source(config, sides, shipped))
     failures = tables.failures_table(views)
     groups = {
         "claims": [tables.claims_table(claims, False), tables.claims_table(claims, True)],
         "cells": tables.cells_tables(config, cells),
-        "arms": tables.extras_tables(config, shown) + _other_tables(config, views, shown),
+        "arms": tables.extras_tables(config, shown, others) + _other_tables(config, views, shown),
         "log": tables.log_tables(config),
         "missing": [failures] * bool(failures.rows) + [tables.not_run_table(config, cells, claims)],
     }

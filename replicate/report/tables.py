@@ -163,23 +163,33 @@ def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
     return Table("claims", "Claims", columns, tuple(rows))
 
 
-def _groups(view: View, selector: Selector, by: Sequence[str]) -> list[dict[str, Any]]:
-    points = {}
+def _groups(view: View, selector: Selector, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of an extra: settings `by`, of the values in `only`, sorted, first by `order`."""
+    points, order = {}, entry.get("order", [])
     for trial in view.trials(selector):
-        point = {name: trial.settings[name] for name in by if name in trial.settings}
-        points[repr(sorted(point.items()))] = point
-    return sorted(points.values(), key=lambda p: tuple((str(type(v)), v) for v in p.values()))
+        point = {name: trial.settings[name] for name in entry["by"] if name in trial.settings}
+        if all(point.get(name) in kept for name, kept in entry.get("only", {}).items()):
+            points[repr(sorted(point.items()))] = point
+
+    def place(value: Any) -> tuple:
+        return (order.index(value) if value in order else -1, str(type(value)), value)
+
+    return sorted(points.values(), key=lambda point: tuple(map(place, point.values())))
 
 
-def extras_tables(config: StudyConfig, views: Iterable[View]) -> list[Table]:
+def extras_tables(
+    config: StudyConfig, views: Iterable[View], others: Iterable[View] = ()
+) -> list[Table]:
     """Numbers without a reported counterpart, a row a point.
 
     With `metric`, the same points under the base settings stand beside; with `metrics`, a column
-    each.
+    each, and with `every_run` rows of the other runs as well.
     """
-    views = list(views)
+    views, others = list(views), list(others)
     return [
-        _metrics_table(entry, views) if "metrics" in entry else _arm_table(entry, views)
+        _metrics_table(entry, views + others if entry.get("every_run") else views)
+        if "metrics" in entry
+        else _arm_table(entry, views)
         for entry in config.extras
     ]
 
@@ -195,7 +205,7 @@ def _arm_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
     arm = Selector(entry["stage"], entry.get("settings", {}), entry["metric"], differs=differs)
     rows = []
     for view in views:
-        for point in _groups(view, arm, entry["by"]):
+        for point in _groups(view, arm, entry):
             base = {k: v for k, v in point.items() if k not in {*differs, *arm.settings}}
             plain = Selector(entry["stage"], base, entry["metric"])
             texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
@@ -208,7 +218,7 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
     plain = Selector(entry["stage"], entry.get("settings", {}), free=free)
     rows = []
     for view in views:
-        for point in _groups(view, plain, entry["by"]):
+        for point in _groups(view, plain, entry):
             arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
             texts = [_sample_text(view, arm) if view.sample(arm).n else "-" for arm in arms]
             if set(texts) == {"-"}:
