@@ -66,7 +66,9 @@ def _groups(sample: Sample) -> list[str]:
     return [sample.groups[replicate] for replicate in sample.values]
 
 
-def _sd(values: list[float], groups: list[str]) -> float | None:
+def spread(sample: Sample) -> float | None:
+    """Sample SD of a sample's runs, within generators where there are several; None for one run."""
+    values, groups = list(sample.values.values()), _groups(sample)
     if len(values) < 2:
         return None
     if statistics.group_index(groups, len(values)) is None:
@@ -79,7 +81,9 @@ def _calibration(cell: Cell, view: View) -> str:
     others = [view.sample(cell.selector.at(**settings)) for settings in cell.alternatives]
     means = [sample.mean for sample in others if sample.n]
     reason = "used to choose an open setting; never scored"
-    if means:
+    if len(means) == 1:
+        reason += f"; the other choice gives {means[0]:.4f}"
+    elif means:
         reason += f"; other choices give {min(means):.4f} to {max(means):.4f}"
     return reason
 
@@ -107,8 +111,7 @@ def measure(cell: Cell, view: View | None) -> Measured:
         verdict = statistics.cell_verdict(
             values, cell.reported, cell.margin, cell.n, groups, minimum, sampling
         )
-    spread = _sd(values, groups)
-    return Measured(view.label, verdict, reason, interval, sample.planned, spread)
+    return Measured(view.label, verdict, reason, interval, sample.planned, spread(sample))
 
 
 def compare(config: StudyConfig, sides: Mapping[str, View | None]) -> list[CellResult]:

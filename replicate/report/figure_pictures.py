@@ -69,7 +69,7 @@ def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray, names: Sequence[s
     """Images, each below its label."""
     columns = min(10, len(pixels))
     rows = [pixels[i : i + columns] for i in range(0, len(pixels), columns)]
-    axes, tops, step = _draw_canvas(figure, rows, 0.4)
+    axes, tops, step = _draw_canvas(figure, rows, 0.4 if (labels >= 0).any() else 0.1)
     size = 7.5 if names else 9
     for index, label in enumerate(labels.tolist()):
         if label >= 0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from replicate.evaluation.statistics import Interval, mean_interval
+from replicate.report.cells import spread
 from replicate.report.config import Series, StudyConfig
 from replicate.report.figure_base import (
     DASHES,
@@ -109,20 +110,22 @@ def _by_generator(replicates: list[int], groups: list[str]) -> tuple[list[int], 
     return order, starts
 
 
-def _draw_runs(axes, config: StudyConfig, several: list[Series], samples: list[Sample]) -> None:
+def _draw_runs(axes, config: StudyConfig, labels, several, samples: list[Sample]) -> None:
     replicates, table, groups = complete_rows(samples)
     order, starts = _by_generator(replicates, groups)
     runs = np.arange(len(order)) + 1
-    for index, (series, column) in enumerate(zip(several, zip(*table, strict=True), strict=True)):
-        values = np.array(column)[order]
+    for index, column in enumerate(zip(*table, strict=True)):
         colour, marker = PALETTE[index], MARKERS[index]
-        axes.plot(runs, values, "-", marker=marker, ms=4, lw=0.8, color=colour, label=series.label)
-        right = len(order) + 1.5 + index
-        spread = values.std(ddof=1) if len(values) > 1 else 0.0
+        axes.plot(
+            runs, np.array(column)[order], "-", marker=marker, ms=4, lw=0.8, color=colour,
+            label=labels[index],
+        )  # fmt: skip
+        right, sample = len(order) + 1.5 + index, samples[index]
         axes.errorbar(
-            right, values.mean(), spread, fmt=marker, ms=6, capsize=3, color=colour, zorder=4
-        )
-        for cell in _reported_cells(config, series):
+            right, sample.mean, spread(sample) or 0.0, fmt=marker, ms=6, capsize=3, color=colour,
+            zorder=4,
+        )  # fmt: skip
+        for cell in _reported_cells(config, several[index]):
             axes.errorbar(
                 right + 0.4, cell.reported, cell.sd or 0.0, fmt=marker, ms=6, capsize=3,
                 color=REPORTED, mfc="white", zorder=4, label="reported: mean and SD",
@@ -147,8 +150,9 @@ def _panels(view: View, config: StudyConfig, entry: Mapping[str, Any]):
 def trials(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """Every run of two or more arms beside each other, with mean and SD; returns captions.
 
-    `panels` lists `{ title, series }`, series of single points. Runs that share a generator stand
-    side by side, generators apart by dotted lines. Yours is shown before shipped.
+    `panels` lists `{ title, series }`, series of single points; `labels` names the arms. Runs that
+    share a generator stand side by side, generators apart by dotted lines; SDs are those within
+    generators. Yours is shown before shipped.
     """
     reasons = []
     for side, view in reversed(source.views()):
@@ -160,7 +164,7 @@ def trials(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         several = np.atleast_1d(figure.subplots(len(panels), 1))
         routes: frozenset[str] = frozenset()
         for axes, (title, series, samples) in zip(several, panels, strict=True):
-            _draw_runs(axes, source.config, series, samples)
+            _draw_runs(axes, source.config, entry["labels"], series, samples)
             axes.set_title(title, loc="left", fontsize=9)
             axes.set(xlabel="run", ylabel=entry.get("ylabel", "accuracy"))
             routes = routes.union(*(sample.routes for sample in samples))

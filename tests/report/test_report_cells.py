@@ -106,6 +106,8 @@ def test_calibration_cells_tell_what_other_choices_give(view, lay, cell):
     assert measure(fitted, made).reason == (
         "used to choose an open setting; never scored; other choices give 0.1010 to 0.9710"
     )
+    alone = dataclasses.replace(fitted, alternatives=choices[:1])
+    assert measure(alone, made).reason.endswith("; the other choice gives 0.9710")
 
 
 def test_the_spread_is_that_within_generators(view, lay, cell):

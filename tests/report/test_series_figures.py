@@ -1,0 +1,146 @@
+"""Figures of series, of every run and of rows of images, on records with known content."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from replicate.report.config import load
+from replicate.report.figure_base import Source
+from replicate.report.figure_kinds import KINDS
+from replicate.report.views import views_of
+from replicate.runs.files import project_root
+from replicate.runs.trial import Trial
+
+STUDY = "mnist_dbm"
+COMMON = {"dataset": "mnist", "seed": 0}
+MADE = {"source": "dcgan", "leak": False, "noise": "gaussian"}
+
+
+def trial(stage, replicate=0, inputs=None, **settings):
+    return Trial(STUDY, stage, 1, COMMON | settings, replicate, inputs or {})
+
+
+def cnn(arm, n, replicate):
+    """Replicate r of a generated arm rests on generator r mod 2."""
+    settings = {"arm": arm, "n": n, "optimizer": "adadelta"}
+    if arm == "real":
+        return trial("cnn", replicate, **settings)
+    return trial("cnn", replicate, {"synthetic": f"set {replicate % 2}"}, **settings, **MADE)
+
+
+def accuracies(arm, n, values):
+    return [(cnn(arm, n, r), {"test_accuracy": float(v)}) for r, v in enumerate(values)]
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
+
+
+@pytest.fixture
+def figure():
+    made = plt.figure(figsize=(7.2, 5), layout="constrained")
+    yield made
+    plt.close(made)
+
+
+@pytest.fixture
+def drawn(fake, figure, study, tmp_path):
+    """Draw a figure of the study from results of either side; returns its captions."""
+
+    def make(name, yours, shipped=()):
+        sides = {"shipped": None, "yours": None}
+        for side, results in (("yours", yours), ("shipped", shipped)):
+            if results:
+                store = fake(side)
+                store.study = STUDY
+                store.add(list(results))
+                sides[side] = views_of(side, store.root, study)[0]
+        entry = next(f for f in study.figures if f["id"] == name)
+        return KINDS[entry["kind"]](figure, entry, Source(study, sides, tmp_path / "shipped"))
+
+    return make
+
+
+def curve(values_of, sizes=(10, 20, 100, 200)):
+    return [r for n in sizes for r in accuracies("real", n, values_of(n))]
+
+
+def test_bands_show_means_and_intervals_of_the_named_points(drawn, figure):
+    captions = drawn("fig4", curve(lambda n: [n / 1000, n / 1000 + 0.02]))
+    (axes,) = figure.axes
+    line, reported = axes.lines
+    assert line.get_xdata().tolist() == [10, 20, 100]  # 200 is no point of experiment 2
+    assert line.get_ydata() == pytest.approx([0.02, 0.03, 0.11])
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    half = 12.706 * 0.01  # t(0.975, 1) times the standard error
+    assert (heights.min(), heights.max()) == pytest.approx((0.02 - half, 0.11 + half), abs=1e-4)
+    assert list(reported.get_ydata()) == [0.6477, 0.6477]
+    assert captions == ["yours (paper): data: package"]
+
+
+def test_one_run_has_no_band(drawn, figure):
+    drawn("fig4", curve(lambda n: [n / 1000]))
+    (band,) = figure.axes[0].collections
+    assert not any(len(path.vertices) for path in band.get_paths())
+
+
+def test_bands_of_two_sides_differ_in_their_dashes(drawn, figure):
+    results = curve(lambda n: [n / 1000, n / 1000 + 0.02])
+    captions = drawn("learning_curves", results, shipped=curve(lambda n: [0.5, 0.6]))
+    styles = [line.get_linestyle() for line in figure.axes[0].lines[:2]]
+    colours = {line.get_color() for line in figure.axes[0].lines[:2]}
+    assert len(set(styles)) == 2 and len(colours) == 1
+    assert [caption.split(":")[0] for caption in captions] == ["shipped (paper)", "yours (paper)"]
+
+
+def test_nothing_to_draw_says_so(drawn, figure):
+    assert drawn("fig5", curve(lambda n: [0.5])) == []
+    assert "not run" in figure.axes[0].texts[0].get_text()
+
+
+def test_runs_of_one_generator_stand_side_by_side(drawn, figure):
+    values = [0.61, 0.51, 0.63, 0.55]  # generators 0, 1, 0, 1
+    results = accuracies("generated", 100, values) + accuracies("real", 100, [0.7, 0.8, 0.9, 0.6])
+    captions = drawn("fig6", results)
+    (axes,) = figure.axes  # no SVM was run: one panel
+    assert axes.get_title(loc="left") == "CNN (the slides' figure)"
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["100 generated images"].get_ydata().tolist() == [0.61, 0.63, 0.51, 0.55]
+    assert lines["100 real images"].get_ydata().tolist() == [0.7, 0.9, 0.8, 0.6]
+    bars = [bar.lines for bar in axes.containers]
+    middles = [float(data.get_ydata()[0]) for data, *_ in bars]
+    assert middles == pytest.approx([0.75, 0.61, 0.575, 0.604])  # each beside what is reported
+    spreads = [np.ptp(caps[0].get_segments()[0][:, 1]) / 2 for _, _, caps in bars]
+    within = np.sqrt((0.02**2 / 2 + 0.04**2 / 2) / 2)
+    assert spreads[1::2] == pytest.approx([0.048, 0.038])
+    assert spreads[2] == pytest.approx(within)
+    assert captions == ["yours (paper): a generator between dotted lines, data: package"]
+
+
+def test_rows_show_the_arrays_named(drawn, figure):
+    grey = {"sharp": 250, "blurred": 120, "fixed": 60}
+    arrays = {name: np.full((12, 4, 4, 1), v, np.uint8) for name, v in grey.items()}
+    results = [(trial("blur", 0, {"synthetic": "set 0"}, **MADE), {"preview": arrays})]
+    assert drawn("blur", results) == ["yours (paper): replicate 0, data: package"]
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.texts] == ["sharp", "as fuzzy as\ngenerated", "by one pixel"]
+    canvas = np.asarray(axes.images[0].get_array())
+    assert [int((canvas == v).sum()) for v in grey.values()] == [10 * 16] * 3
+
+
+def test_rows_that_are_missing_are_named(drawn, figure):
+    arrays = {"sharp": np.zeros((2, 4, 4, 1), np.uint8)}
+    results = [(trial("blur", 0, {"synthetic": "set 0"}, **MADE), {"preview": arrays})]
+    assert drawn("blur", results) == []
+    assert "the artifact has no blurred, fixed" in figure.axes[0].texts[0].get_text()
+
+
+def test_labels_of_unlabelled_images_are_hidden(drawn, figure):
+    grid = {"images": np.zeros((100, 4, 4, 1), np.uint8), "labels": np.zeros(100, np.int64)}
+    made = {"source": "dbm", "klass": "all", "gibbs_steps": 5}
+    drawn("dbm", [(trial("dbm_samples", 0, {"dbm_0": "a machine"}, **made), {"preview": grid})])
+    (axes,) = figure.axes
+    assert not axes.texts
+    assert axes.images[0].get_array().shape[0] == 10 * 4  # ten rows, no room for labels
