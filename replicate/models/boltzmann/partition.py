@@ -36,7 +36,8 @@ def annealed(machine, runs: int, betas: int, seed: int) -> tuple[float, float]:
     log_weights = np.zeros(runs)
     for index in range(betas):
         before, heat = index / betas, (index + 1) / betas
-        log_weights += machine.log_weight(states, heat) - machine.log_weight(states, before)
+        gain = machine.log_weight(states, heat) - machine.log_weight(states, before)
+        log_weights += gain.numpy()
         own = tf.random.fold_in(seeds, index + 1)
         states = machine.half_step(states, 0, own, heat)
         states = machine.half_step(states, 1, own, heat)

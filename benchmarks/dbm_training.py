@@ -1,0 +1,271 @@
+"""Times training steps of the MNIST Boltzmann machines against the machine's matrix products.
+
+    python benchmarks/dbm_training.py                all contenders, about three minutes
+    python benchmarks/dbm_training.py --quick        a check in under a minute, writes nothing
+    python benchmarks/dbm_training.py --torch_python=PATH   another environment's PyTorch
+
+Training is dense matrix work; the goal is at least half of the rate of float32 products of large
+square matrices, which each process measures just before and just after its steps. Every contender
+runs in a fresh process, and the contenders take turns, so that each round is a paired comparison
+under the same load. First steps (tracing) are timed apart.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+
+import numpy as np
+from classifier_lanes import has_torch, in_process, machine
+from dcgan_step import SIDE, sgemm_rate, timed
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+VISIBLE, LOW, HIGH = 784, 512, 1024
+BATCHES = {"rbm1": 48, "rbm2": 48, "dbm": 100, "dbm_torch": 100}
+GIBBS = {"rbm1": 1, "rbm2": 6, "dbm": 1, "dbm_torch": 1}  # the lower machine's CD-1, the last CD-6
+UPDATES = 50  # of the mean field, the most a step may take; tolerance 0, so that all are made
+CONTENDERS = {
+    "rbm1": "lower RBM 784-512, batch 48, CD-1",
+    "rbm2": "upper RBM 512-1024, batch 48, CD-6",
+    "dbm": "joint step 784-512-1024, batch 100, 50 updates",
+    "dbm_torch": "the same joint step in PyTorch",
+}
+GOAL = 0.5
+
+
+def step_gflop(contender):
+    """Returns the matrix products of one step in GFLOP; nothing else is counted."""
+    batch, gibbs = BATCHES[contender], GIBBS[contender]
+    if contender.startswith("rbm"):
+        area = VISIBLE * LOW if contender == "rbm1" else LOW * HIGH
+        products = (1 + 2 * gibbs + 2) * area  # up; alternations; both ends' contrast
+    else:
+        low, high = VISIBLE * LOW, LOW * HIGH
+        products = low + high + UPDATES * 2 * high  # inference
+        products += gibbs * 2 * (low + high) + 2 * (low + high) + low  # chains, contrast, error
+    return 2e-9 * batch * products
+
+
+def random_pixels(count, units):
+    """Returns float32 `(count, units)` in [0, 1], a fifth of them not zero."""
+    rng = np.random.default_rng(0)
+    return (rng.random((count, units)) * (rng.random((count, units)) < 0.2)).astype("float32")
+
+
+def build(contender):
+    """Returns a compiled model and its images."""
+    from replicate.models.boltzmann import DBM, RBM
+
+    if contender == "dbm":
+        model = DBM(spread=0.05, max_norm=6.0)
+        model.compile(
+            590,
+            [2e-3],
+            [0.5],
+            l2=1e-7,
+            mean_field_updates=UPDATES,
+            mean_field_tolerance=0.0,
+            sparsity_targets=(0.2, 0.1),
+            sparsity_costs=(1e-4, 5e-5),
+        )
+        return model, random_pixels(BATCHES[contender], VISIBLE).reshape(-1, 28, 28, 1)
+    visible, hidden, doubled = (VISIBLE, LOW, "up") if contender == "rbm1" else (LOW, HIGH, "down")
+    model = RBM((visible,), hidden, doubled=doubled)
+    model.compile(1250, [0.01], [0.5], [GIBBS[contender]], l2=1e-3)
+    return model, random_pixels(BATCHES[contender], visible)
+
+
+def run_ours(contender, steps):
+    """Returns versions, sgemm rates and times of this package's steps in its own loop."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.path.insert(0, str(ROOT))
+    import keras
+    import tensorflow as tf
+
+    from replicate.runs.worker import configure_tensorflow, thread_profile
+    from replicate.training.loop import resident_steps
+
+    configure_tensorflow(thread_profile("generator"))
+    matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
+    multiply = tf.function(lambda: tf.matmul(matrix, matrix))
+
+    def rate():
+        return sgemm_rate(multiply, lambda value: value.numpy())
+
+    model, images = build(contender)
+    labels = tf.zeros(len(images), tf.int64)
+    run = resident_steps(lambda *batch: model.train_step(batch), tf.constant(images), labels)
+    rows = tf.constant(np.tile(np.arange(len(images)), (10, 1)))  # ten steps a call, as in training
+    before = rate()
+    first, seconds = timed(lambda: run(rows), steps)
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    return versions, [before, rate()], first, [value / 10 for value in seconds]
+
+
+def run_torch(contender, steps):
+    """Returns versions, sgemm rates and times of the joint step in PyTorch, written plainly."""
+    import torch
+
+    torch.manual_seed(0)
+    sizes, batch = (VISIBLE, LOW, HIGH), BATCHES[contender]
+    kernels = [0.05 * torch.randn(pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    biases = [torch.zeros(size) for size in sizes]
+    velocities = [torch.zeros_like(p) for p in kernels + biases]
+    running = [torch.zeros(2, size) for size in sizes[1:]]
+    images = torch.tensor(random_pixels(batch, VISIBLE))
+    chains = [torch.bernoulli(torch.full((batch, size), 0.5)) for size in sizes]
+
+    def step():
+        below = images @ kernels[0]
+        low = torch.sigmoid(2 * below + biases[1])
+        high = torch.sigmoid(low @ kernels[1] + biases[2])
+        for _ in range(UPDATES):
+            new_low = torch.sigmoid(below + high @ kernels[1].T + biases[1])
+            new_high = torch.sigmoid(new_low @ kernels[1] + biases[2])
+            moved = max((new_low - low).abs().max().item(), (new_high - high).abs().max().item())
+            low, high = new_low, new_high
+            if moved < 0:
+                break
+        total = chains[0] @ kernels[0] + chains[2] @ kernels[1].T + biases[1]
+        chains[1] = torch.bernoulli(torch.sigmoid(total))
+        chains[0] = torch.bernoulli(torch.sigmoid(chains[1] @ kernels[0].T + biases[0]))
+        chains[2] = torch.bernoulli(torch.sigmoid(chains[1] @ kernels[1] + biases[2]))
+        error = ((images - torch.sigmoid(low @ kernels[0].T + biases[0])) ** 2).mean()
+        means = [images, low, high]
+        slopes = [
+            (means[k].T @ means[k + 1] - chains[k].T @ chains[k + 1]) / batch - 1e-7 * kernels[k]
+            for k in range(2)
+        ]
+        slopes += [means[k].mean(0) - chains[k].mean(0) for k in range(3)]
+        for k, (target, cost) in enumerate(((0.2, 1e-4), (0.1, 5e-5))):
+            now = torch.stack([means[k + 1].mean(0), chains[k + 1].mean(0)])
+            running[k].mul_(0.9).add_(now, alpha=0.1)
+            penalty = cost * (running[k] - target).sum(0)
+            slopes[k] -= penalty
+            slopes[3 + k] -= penalty
+        for parameter, velocity, slope in zip(kernels + biases, velocities, slopes, strict=True):
+            parameter += velocity.mul_(0.5).add_(slope, alpha=2e-3)
+        for kernel in kernels:
+            norms = kernel.norm(dim=0)
+            kernel *= norms.clamp(max=6.0) / norms
+        return error.item()
+
+    matrix = torch.randn(SIDE, SIDE)
+    before = sgemm_rate(lambda: matrix @ matrix)
+    first, seconds = timed(step, steps * 10)
+    after = sgemm_rate(lambda: matrix @ matrix)
+    return {"torch": torch.__version__}, [before, after], first, seconds
+
+
+def measure(contender, steps):
+    """Runs one contender in this process; returns what it did."""
+    run = run_torch if contender.endswith("torch") else run_ours
+    versions, rates, first, seconds = run(contender, steps)
+    return {
+        "contender": contender,
+        "step_ms": [1e3 * value for value in seconds],
+        "sgemm_gflops": rates,
+        "first_steps_seconds": first,
+        "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
+    }
+
+
+def compare(args):
+    """Runs all rounds; returns the report as a dictionary."""
+    names = ["rbm1", "dbm"] if args.quick else list(CONTENDERS)
+    if not args.quick and not has_torch(args.torch_python):
+        names = [name for name in names if not name.endswith("torch")]
+    machine_line = machine()
+    rows = []
+    for turn in range(1 if args.quick else args.rounds):
+        for name in names:
+            python = args.torch_python if name.endswith("torch") else sys.executable
+            steps = 1 if args.quick else args.steps
+            row = in_process(python, __file__, f"--contender={name}", f"--steps={steps}")
+            rows.append({"round": turn, **row})
+            print(f"round {turn}: {name} {statistics.median(row['step_ms']):.1f} ms", flush=True)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine_line,
+        "step_gflop": {name: step_gflop(name) for name in names},
+        "rows": rows,
+    }
+
+
+def table(report):
+    """Returns the Markdown table: times, rates and their share of the machine's."""
+    by_name = {}
+    for row in report["rows"]:
+        by_name.setdefault(row["contender"], []).append(row)
+    lines = [
+        "| contender | GFLOP a step | ms a step, median | min | GFLOP/s | sgemm GFLOP/s "
+        "| share of sgemm, median (least) | first steps, s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, rows in by_name.items():
+        gflop = report["step_gflop"][name]
+        every = [ms for row in rows for ms in row["step_ms"]]
+        rates = [1e3 * gflop / statistics.median(row["step_ms"]) for row in rows]
+        sgemm = [statistics.mean(row["sgemm_gflops"]) for row in rows]
+        shares = [rate / peak for rate, peak in zip(rates, sgemm, strict=True)]
+        lines.append(
+            f"| {CONTENDERS[name]} | {gflop:.2f} | {statistics.median(every):.1f} "
+            f"| {min(every):.1f} | {statistics.median(rates):.0f} "
+            f"| {statistics.median(sgemm):.0f} "
+            f"| {statistics.median(shares):.0%} ({min(shares):.0%}) "
+            f"| {statistics.median(row['first_steps_seconds'] for row in rows):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def write(report):
+    """Writes the JSON and the page."""
+    results = ROOT / "benchmarks" / "results" / "dbm_training.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(report, indent=1) + "\n")
+    versions = {}
+    for row in report["rows"]:
+        versions |= row["versions"]
+    page = f"""# Training steps of the MNIST Boltzmann machines
+
+Written by `python benchmarks/dbm_training.py`; raw numbers in
+`benchmarks/results/dbm_training.json`.
+
+GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
+sigmoids and updates of weights take time but count nothing. Contenders take turns in
+{1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process, default threads.
+"sgemm" is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and
+after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
+
+{table(report)}
+
+{report["machine"]}; {", ".join(f"{k} {v}" for k, v in versions.items())}; {report["date"]}.
+"""
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "dbm_benchmarks.md").write_text(page)
+
+
+def main():
+    """Measures, prints the table and, unless quick, writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two contenders once; writes nothing")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="tens of steps a contender and round")
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
+    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
+    args = parser.parse_args()
+    if args.contender:
+        print(json.dumps(measure(args.contender, args.steps)))
+    else:
+        report = compare(args)
+        print(table(report))
+        if not args.quick:
+            write(report)
+
+
+if __name__ == "__main__":
+    main()
