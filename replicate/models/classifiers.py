@@ -98,20 +98,23 @@ def build_simple_cnn(input_shape=(28, 28, 1), num_classes=10, seed=None):
     return _with_logits("simple_cnn", input_shape, stack, num_classes, seed)
 
 
-def build_deep_cnn(input_shape=(32, 32, 3), num_classes=10, seed=None):
+def build_deep_cnn(input_shape=(32, 32, 3), num_classes=10, seed=None, single=False):
     """Builds the "Deep CNN" of Seth, Bhandari and Lakara (2022): 550,570 parameters.
 
     Three blocks of two convolutions 3x3 (32, 64, 128 channels), each with a ReLU, and maximum
     pooling by 2; then Dense 128, ReLU, logits. Three blocks, a dense and an output layer are
-    stated; widths and two convolutions a block are inferred. Arguments and result are as of
-    `build_pooled_cnn`, for images of at least 8x8; there is no dropout.
+    stated; widths and two convolutions a block are inferred. With `single` a block has one
+    convolution (32, 64, 64 channels) and the dense layer 64 units: 122,570 parameters, to see how
+    much hangs on that. Other arguments and the result are as of `build_pooled_cnn`, for images of
+    at least 8x8; there is no dropout.
     """
-    stack = []
-    for block, channels in enumerate((32, 64, 128), 1):
-        stack += [_conv(channels, 2 * block + step, "same") for step in (-1, 0)]
+    stack, steps = [], (0,) if single else (-1, 0)
+    for block, channels in enumerate((32, 64, 64) if single else (32, 64, 128), 1):
+        stack += [_conv(channels, 2 * block + step, "same") for step in steps]
         stack.append(_pool(block))
     stack.append(keras.layers.Flatten(name="flatten"))
-    stack.append(keras.layers.Dense(128, activation="relu", name="dense"))
+    units = 64 if single else 128
+    stack.append(keras.layers.Dense(units, activation="relu", name="dense"))
     return _with_logits("deep_cnn", input_shape, stack, num_classes, seed)
 
 

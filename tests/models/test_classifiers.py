@@ -1,5 +1,7 @@
 """Convolutional classifiers of the source studies."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -83,6 +85,13 @@ POOLED = {  # builder, input, parameters, layers by initial, outputs of those wi
         550_570,
         "CCMCCMCCMFDD",
         [*[(32, 32, 32)] * 2, *[(16, 16, 64)] * 2, *[(8, 8, 128)] * 2, (128,), (10,)],
+    ),
+    "deep_single": (
+        functools.partial(build_deep_cnn, single=True),
+        (32, 32, 3),
+        122_570,
+        "CMCMCMFDD",
+        [(32, 32, 32), (16, 16, 64), (8, 8, 64), (64,), (10,)],
     ),
 }
 SHORT = {"Conv2D": "C", "MaxPooling2D": "M", "Flatten": "F", "Dropout": "Drop", "Dense": "D"}
