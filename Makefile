@@ -9,7 +9,7 @@ STUDIES := mnist_cvae cifar_dcgan
 RUN     := $(VENV)/bin/python -m
 PIP     := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart replicate-all $(STUDIES:%=replicate-%) report plan test lint bench docs publish clean
+.PHONY: help quickstart replicate-all $(STUDIES:%=replicate-%) report plan test lint check bench docs publish clean
 
 help:
 	@echo "make quickstart         install, run a first study at a small real scale, write REPORT.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make plan               what replicate-all would run, and for how long"
 	@echo "make report             REPORT.html and REPORT.md from what is there; trains nothing"
 	@echo "make test | lint        tests | style"
+	@echo "make check              README's numbers and figures/ against the shipped records"
 	@echo "make bench              speed and memory, paired and repeated"
 	@echo "make docs               API reference in docs/api/"
 	@echo "make publish            your records become shipped ones under results/"
@@ -56,6 +57,9 @@ lint: $(VENV)/.installed-dev
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
+check: $(VENV)/.installed
+	$(RUN) replicate.report --check
+
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/classifier_lanes.py
 	$(VENV)/bin/python benchmarks/dcgan_step.py
@@ -65,7 +69,7 @@ docs: $(VENV)/.installed-dev
 
 publish: $(VENV)/.installed
 	$(RUN) replicate.runs.publish --workdir=$(WORKDIR)
-	$(RUN) replicate.report --workdir=$(WORKDIR) --figures_dir=figures
+	$(RUN) replicate.report --publish
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache docs/api report REPORT.html REPORT.md

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from replicate.evaluation.hypotheses import Effect
 from replicate.report.claim_tests import NotRun, gather, run_test
+from replicate.report.figure_base import COLOURS
+from replicate.report.figures import Drawn, files_of
 from replicate.report.tables import SIDES, Table
 
 FIELDS = {"question", "study", "what", "a", "b", "matched"}
@@ -82,13 +86,13 @@ def measure(path: Path, pages: Iterable) -> Across:
     """Every difference of the studies on the page, as far as it was run.
 
     Args:
-        path: see `load`.
+        path: see `load`; without such a file there is nothing to say.
         pages: the studies' pages, each with its `module` and the view of each side.
 
     Raises:
         ValueError: if an entry is malformed or names an arm that its study does not have.
     """
-    questions, differences = load(path)
+    questions, differences = load(path) if path.exists() else ({}, [])
     sides = {page.module: page.sides for page in pages}
     rows = []
     for difference in differences:
@@ -116,7 +120,7 @@ def _text(found: Found) -> str:
     return f"{e.effect:+.4f}{interval}, n = {e.n} ({found.label})"
 
 
-def tables(across: Across) -> list[Table]:
+def tables(across: Across, sides: Sequence[str] = SIDES) -> list[Table]:
     """A table a question: difference in accuracy with its 95 % interval, n and preset."""
     made = []
     for key, question in across.questions.items():
@@ -124,23 +128,25 @@ def tables(across: Across) -> list[Table]:
         for difference, found in across.rows:
             if difference.question == key:
                 texts = {each.side: _text(each) for each in found}
-                sides = (texts.get(side, "no run") for side in SIDES)
-                rows.append((difference.study, difference.what, difference.matched, *sides))
-        columns = ("study", "arms", "matched in", *SIDES)
+                told = (texts.get(side, "not run") for side in sides)
+                rows.append((difference.study, difference.what, difference.matched, *told))
+        columns = ("study", "arms", "matched in", *sides)
         made.append(Table(f"across_{key}", question, columns, tuple(rows)))
     return made
 
 
-def figure(across: Across):
-    """Every difference that was run, with its interval, grouped by question; None without any.
+def drawn(across: Across) -> Drawn | None:
+    """The figure as files; None where nothing was run."""
+    made = figure(across)
+    if made is None:
+        return None
+    png, svg = files_of(made)
+    title = "What synthetic data buys, study by study"
+    return Drawn("across", title, "blue: shipped, orange: yours", png, svg, True)
 
-    Returns:
-        A Matplotlib figure.
-    """
-    from matplotlib.figure import Figure
 
-    from replicate.report.figure_base import COLOURS
-
+def figure(across: Across) -> Figure | None:
+    """Every difference that was run, with its interval, grouped by question; None without any."""
     lines = []  # from top to bottom: questions (no entry) and differences
     for key, question in across.questions.items():
         mine = [row for row in across.rows if row[0].question == key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--shipped", help="shipped records (default: the project's results/)")
     made.add_argument("--out", default=".", help="where the report is written (default: .)")
     made.add_argument("--study", action="append", help="one study only; may be repeated")
-    made.add_argument("--figures_dir", help="also write the measured figures as PNG here")
+    kept = "the project's figures/ and the numbers in its README.md, from shipped records alone"
+    made.add_argument("--publish", action="store_true", help=f"write {kept}; no report")
+    made.add_argument("--check", action="store_true", help=f"compare {kept}; no report")
+    made.add_argument("--project", help="folder of figures/ and README.md (default: the project)")
     made.add_argument("--configs", help="folder of <study>.toml (default: paper_configs/)")
     return made
 
@@ -30,15 +34,21 @@ def _write(path: Path, content: str | bytes) -> None:
     write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 
-def _write_study(page, out: Path, figures_dir: Path | None) -> None:
+def _write_tables(tables, folder: Path) -> None:
     from replicate.report import csv_files
     from replicate.report.latex_files import to_latex
 
+    for table in tables:
+        _write(folder / f"{table.id}.csv", csv_files.to_csv(table.columns, table.rows))
+        _write(folder / f"{table.id}.tex", to_latex(table))
+
+
+def _write_study(page, out: Path) -> None:
+    from replicate.report import csv_files
+
     folder = out / "report" / page.module
     for group in page.tables.values():
-        for table in group:
-            _write(folder / f"{table.id}.csv", csv_files.to_csv(table.columns, table.rows))
-            _write(folder / f"{table.id}.tex", to_latex(table))
+        _write_tables(group, folder)
     _write(
         folder / "cells.csv",
         csv_files.to_csv(csv_files.CELL_FIELDS, csv_files.cell_rows(page.cells)),
@@ -48,8 +58,6 @@ def _write_study(page, out: Path, figures_dir: Path | None) -> None:
     for figure in page.figures:
         _write(folder / f"{figure.id}.png", figure.png)
         _write(folder / f"{figure.id}.svg", figure.svg)
-        if figures_dir and figure.measured:
-            _write(figures_dir / page.module / f"{figure.id}.png", figure.png)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,19 +71,47 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(flags: argparse.Namespace) -> int:
+    from replicate.report import across
     from replicate.report.config import load_all
     from replicate.report.pages import build_study, render
 
-    configs = load_all(flags.configs or project_root() / "paper_configs", flags.study)
+    folder = Path(flags.configs) if flags.configs else project_root() / "paper_configs"
     shipped = Path(flags.shipped) if flags.shipped else project_root() / "results"
-    out = Path(flags.out)
-    figures_dir = Path(flags.figures_dir) if flags.figures_dir else None
-    pages = []
-    for config in configs:
-        page = build_study(config, Path(flags.workdir), shipped)
-        _write_study(page, out, figures_dir)
-        pages.append(page)
-    _write(out / "REPORT.md", render(pages, "report.md.j2"))
-    _write(out / "REPORT.html", render(pages, "report.html.j2"))
+    out, committed = Path(flags.out), flags.publish or flags.check
+    workdir = Path(os.devnull) if committed else Path(flags.workdir)
+    pages = [build_study(config, workdir, shipped) for config in load_all(folder, flags.study)]
+    over_all = across.measure(folder / "across" / "effects.toml", pages)
+    if committed:
+        return _keep(flags, pages, over_all)
+    for page in pages:
+        _write_study(page, out)
+    _write_tables(across.tables(over_all), out / "report" / "across")
+    forest = across.drawn(over_all)
+    if forest:
+        _write(out / "report" / "across" / "across.png", forest.png)
+        _write(out / "report" / "across" / "across.svg", forest.svg)
+    _write(out / "REPORT.md", render(pages, "report.md.j2", over_all))
+    _write(out / "REPORT.html", render(pages, "report.html.j2", over_all))
     print(f"wrote {out / 'REPORT.html'}, {out / 'REPORT.md'} and {out / 'report'}/")
+    return 0
+
+
+def _keep(flags: argparse.Namespace, pages, over_all) -> int:
+    """Write figures/ and README's numbers, or compare them with what the records give."""
+    from replicate.report import check
+    from replicate.report.pages import readme_block
+
+    project = Path(flags.project) if flags.project else project_root()
+    readme, figures = project / "README.md", project / "figures"
+    block = readme_block(pages, over_all)
+    if flags.check:
+        wrong = check.check_readme(readme.read_text(), block)
+        wrong += check.check_figures(pages, figures)
+        print("\n".join(wrong) or "README.md and figures/ are what the shipped records give")
+        return int(bool(wrong))
+    for page in pages:
+        for figure in (figure for figure in page.figures if figure.measured):
+            _write(figures / page.module / f"{figure.id}.png", figure.png)
+    _write(readme, check.with_block(readme.read_text(), block))
+    print(f"wrote {figures}/ and the numbers in {readme}")
     return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 import markupsafe
 
-from replicate.report import tables
+from replicate.report import across, tables
 from replicate.report.cells import CellResult, compare
 from replicate.report.claims import ClaimResult, judge
 from replicate.report.config import StudyConfig
@@ -143,8 +143,8 @@ def _slug(text: str) -> str:
 
 
 def _figure_name(figure_id: str) -> str:
-    """`"Figure 3. "` for `fig3`; nothing for figures that the report does not have."""
-    found = re.fullmatch(r"fig(\d+)", figure_id)
+    """`"Figure 3. "` for `fig3`, `"Figure 14a. "` for `fig14a`; nothing for figures of ours."""
+    found = re.fullmatch(r"fig(\d+[a-z]?)", figure_id)
     return f"Figure {found[1]}. " if found else ""
 
 
@@ -186,10 +186,31 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def render(pages: list[StudyPage], template: str) -> str:
+def _front(pages: list[StudyPage]) -> list[tables.Table]:
+    return [counts_table(pages, kind) for kind in ("numbers", "claims")] + [runs_table(pages)]
+
+
+def render(pages: list[StudyPage], template: str, over_all: across.Across) -> str:
     """Fill a template, `"report.md.j2"` or `"report.html.j2"`."""
-    front = [counts_table(pages, kind) for kind in ("numbers", "claims")] + [runs_table(pages)]
     stand_ins = [f"{p.module}, {v.side}, {v.label}" for p in pages for v in p.views if v.stand_in]
     return (
-        _environment().get_template(template).render(pages=pages, front=front, stand_ins=stand_ins)
+        _environment()
+        .get_template(template)
+        .render(
+            pages=pages,
+            front=_front(pages),
+            stand_ins=stand_ins,
+            across=across.tables(over_all),
+            forest=across.drawn(over_all),
+        )
     )
+
+
+def readme_block(pages: list[StudyPage], over_all: across.Across) -> str:
+    """The part of README that holds numbers, as Markdown."""
+    shown = [
+        dataclasses.replace(table, rows=tuple(r for r in table.rows if "not run" not in r[3]))
+        for table in across.tables(over_all, sides=("shipped",))
+    ]
+    template = _environment().get_template("readme.md.j2")
+    return template.render(front=_front(pages), across=shown)

@@ -44,7 +44,7 @@ def test_a_difference_is_paired_by_replicate(measured):
                                [differences.mean(), low, high])  # fmt: skip
     table = across.tables(measured)[0]
     row = next(row for row in table.rows if row[1] == "all 60,000 digits")
-    assert row[3] == "no run"
+    assert row[3] == "not run"
     assert row[4] == f"{differences.mean():+.4f} [{low:+.4f}, {high:+.4f}], n = 3 (paper)"
 
 
