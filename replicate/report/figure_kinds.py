@@ -24,8 +24,10 @@ from replicate.report.figure_base import (
 )
 from replicate.report.figure_classes import bars, confusion, curves, summary
 from replicate.report.figure_mixes import contrast, lines, numbers
+from replicate.report.figure_notes import absent, beside, flow
 from replicate.report.figure_pictures import images, neighbours, rows, strip
 from replicate.report.figure_series import bands, trials
+from replicate.report.figure_training import history, training
 from replicate.report.views import View
 
 LINES = {"red": "#c0392b", "green": "#2e8b57", "grey": "#888888"}
@@ -208,6 +210,11 @@ KINDS = {
     "bands": bands,
     "trials": trials,
     "rows": rows,
+    "training": training,
+    "history": history,
+    "flow": flow,
+    "absent": absent,
+    "beside": beside,
     "numbers": numbers,
     "lines": lines,
     "contrast": contrast,

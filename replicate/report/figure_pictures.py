@@ -106,7 +106,10 @@ def _stacked(entry: Mapping[str, Any], source: Source):
         if bundles:
             names = ("images", "labels")
             stacked = {n: np.concatenate([b[n] for b in bundles.values()]) for n in names}
-            return (f"{named(side, view)}: {routes_text(routes)}", stacked), reasons
+            text = f"{named(side, view)}: {routes_text(routes)}"
+            if missing:
+                text += f"; not shown: {', '.join(map(str, missing))}"
+            return (text, stacked), reasons
     return None, reasons
 
 
@@ -122,7 +125,8 @@ def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     pixels, labels = _grid(found[1], rows=entry.get("rows", 4))
     if not entry.get("labels", True):
         labels = np.full(len(pixels), -1)
-    _draw_grid(figure, pixels, labels, source.config.study.get("classes", ()))
+    names = entry.get("classes", source.config.study.get("classes", ()))
+    _draw_grid(figure, pixels, labels, names)
     return [found[0]]
 
 

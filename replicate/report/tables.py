@@ -12,6 +12,7 @@ from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.cells import CellResult, Measured
 from replicate.report.claims import ClaimResult, Judged
 from replicate.report.config import Cell, Selector, StudyConfig, format_settings
+from replicate.report.curve_tables import NOTE, line_rows
 from replicate.report.views import View, first_line
 
 SIDES = ("shipped", "yours")
@@ -101,6 +102,8 @@ def cells_tables(config: StudyConfig, results: Iterable[CellResult]) -> list[Tab
         columns = ("point", "reported", "margin", *_sided(shown))
         title = f"{first.where}: {config.blocks[block]}"
         note = f"Provenance of the reported numbers: {first.provenance.replace('_', ' ')}."
+        if first.line:
+            rows, note = line_rows(members, shown), f"{note} {NOTE}"
         tables.append(Table(f"cells_{block}", title, columns, tuple(rows), len(rows) > 5, note))
     return tables
 

@@ -1,0 +1,200 @@
+"""The file of fruits_gan holds every number that the report gives or plots, by its own rules."""
+
+import collections
+import math
+
+import pytest
+
+from replicate.report.claim_tests import TESTS
+from replicate.report.config import load
+from replicate.report.figure_kinds import KINDS
+from replicate.report.views import matches, same
+from replicate.runs.files import project_root
+
+PATH = project_root() / "paper_configs" / "fruits_gan.toml"
+TABLE_1 = {
+    "strawberries": 390, "raspberries": 630, "limes": 870, "kiwifruit": 690, "grapes": 360,
+    "coconuts": 990, "blueberries": 690, "bananas": 420, "apricots": 690, "apples": 570,
+}  # fmt: skip
+LAST = {  # last points of the plotted curves: original, augmented, fake
+    "fig8a": (0.9974, 0.9759, 0.9993), "fig8b": (0.0105, 0.0798, 0.0038),
+    "fig9a": (0.9916, 0.9827, 0.9423), "fig9b": (0.045, 0.0577, 0.4003),
+    "fig11a": (0.9307, 0.7218, 0.9945), "fig11b": (0.252, 0.6833, 0.0336),
+    "fig12a": (51 / 76, 48 / 76, 49 / 76), "fig12b": (1.2621, 0.9655, 6.8445),
+}  # fmt: skip
+READING = {"fig8b": 0.0025, "fig9b": 0.001, "fig11b": 0.007, "fig12b": 0.02}
+N_TEST = {"mnist": 8405, "fids30": 76}
+ARMS = {"original": "real", "augmented": "augmented", "fake": "synthetic"}
+
+
+@pytest.fixture(scope="module")
+def study():
+    """The study's own file."""
+    return load(PATH)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    """The trials of preset paper, extensions included."""
+    from replicate.runs.plan import preset_trials
+    from replicate.runs.study import load_study
+
+    return preset_trials(load_study("replicate.fruits_gan"), "paper")
+
+
+def block(study, name):
+    return [cell for cell in study.cells if cell.block == name]
+
+
+def test_table_1_is_there_and_never_scored(study):
+    cells = block(study, "table1")
+    assert {c.selector.settings["klass"]: c.reported for c in cells} == TABLE_1
+    assert all(c.unscored and math.isnan(c.margin) for c in cells)
+
+
+def test_every_point_of_the_curves_is_there(study):
+    for name, last in LAST.items():
+        lines = collections.defaultdict(list)
+        for cell in block(study, name):
+            lines[cell.line].append(cell)
+            assert cell.selector.settings["arm"] == ARMS[cell.line]
+        assert list(lines) == list(ARMS)
+        for cells, end in zip(lines.values(), last, strict=True):
+            epochs = 25 if cells[0].selector.settings["dataset"] == "mnist" else 48
+            assert [c.selector.epoch for c in cells] == list(range(1, epochs + 1))
+            assert cells[-1].reported == pytest.approx(end, abs=5e-5)
+    right = [76 * cell.reported for cell in block(study, "fig12a")]
+    assert all(value == pytest.approx(round(value), abs=0.004) for value in right)
+    assert [round(value) for value in right[:3]] == [9, 20, 21] and max(right) < 55.01
+
+
+def test_what_the_curves_come_to_is_theirs(study):
+    points = {(c.line, c.selector.epoch): c.reported for c in block(study, "fig12a")}
+    names = {arm: line for line, arm in ARMS.items()}
+    for cell in block(study, "fig12_summary"):
+        line = names[cell.selector.settings["arm"]]
+        curve = [points[line, epoch] for epoch in range(1, 49)]
+        reached = {
+            level: next(i for i, v in enumerate(curve, 1) if v >= level) for level in (0.6, 0.65)
+        }
+        expected = {
+            "best_val_accuracy_selected_on_test": max(curve),
+            "val_accuracy_tail": sum(curve[-10:]) / 10,
+            "epochs_to_60": reached[0.6],
+            "epochs_to_65": reached[0.65],
+            "best_epoch_selected_on_test": curve.index(max(curve)) + 1,
+        }
+        if cell.selector.metric in expected:
+            assert cell.reported == pytest.approx(expected[cell.selector.metric], abs=6e-5)
+    best = {c.selector.settings["arm"]: c.reported for c in block(study, "fig9_summary")[:3]}
+    assert best == {"real": 0.9922, "augmented": 0.985, "synthetic": 0.9678}
+    ends = {c.label: c.reported for c in block(study, "fig7_g") + block(study, "fig7_d")}
+    assert len(ends) == 12 and ends["iteration 1575"] == 0.73
+    assert [c.reported for c in block(study, "text.mnist_gan")] == [2.5, 1.0, 0.8, 0.5]
+
+
+def test_margins_follow_the_rules(study):
+    for cell in study.cells:
+        name, value = cell.selector.metric or cell.selector.curve, cell.reported
+        if cell.unscored:
+            continue
+        if "epochs_to" in name:
+            rule = max(2, 0.2 * value)
+        elif "loss" in name:
+            reading = READING.get(cell.block, 0.02 if cell.block.startswith("fig12") else 0.01)
+            rule = max(0.1 * value, 2 * reading)
+        elif cell.n_test:
+            error = math.sqrt(value * (1 - value) / cell.n_test)
+            rule = max(0.005, 0.1 * min(value, 1 - value), error)
+        else:
+            rule = max(0.005, 0.1 * min(value, 1 - value))
+        assert cell.margin == pytest.approx(rule, abs=6e-4 if cell.block[:4] == "fig7" else 6e-5)
+
+
+def test_validation_accuracies_name_their_images(study):
+    for cell in study.cells:
+        name = cell.selector.metric or cell.selector.curve
+        expected = N_TEST[cell.selector.settings["dataset"]] if "val_accuracy" in name else 0
+        assert cell.n_test == expected, cell.label
+        assert ("selected on test" in cell.label) == name.endswith("_selected_on_test")
+
+
+def test_claims_and_figures_are_complete(study):
+    claims = [claim for claim in study.claims if not claim.control]
+    assert [claim.id for claim in claims] == [f"T{i}" for i in range(1, 18) if i != 13]
+    assert [claim.id for claim in study.claims if claim.control][0] == "T13"
+    assert {c.id for c in claims if c.primary} == {"T5", "T6", "T7", "T9", "T17"}
+    verdicts = {c.id: c.on_reported for c in claims if c.on_reported != "holds"}
+    assert verdicts == dict.fromkeys(("T4", "T6", "T8", "T10"), "mixed") | dict.fromkeys(
+        ("T12", "T14", "T15", "T16", "T17"), "untested"
+    )
+    assert {test["name"] for c in study.claims for test in c.tests} <= set(TESTS)
+    figures = [figure["id"] for figure in study.figures]
+    own = [f"fig{i}" for i in (1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, "14a", "14b", 15)]
+    assert figures[: len(own)] == own
+    assert {figure["kind"] for figure in study.figures} <= set(KINDS)
+    assert all(gap["tag"] in ("S", "C", "I", "F") for gap in study.log["gaps"])
+
+
+def test_no_figure_asks_for_photographs(study):
+    text = repr(study.figures)
+    assert "photographs_" not in text
+    rows = next(f for f in study.figures if f["id"] == "fig13")["rows"]
+    real = [row for row in rows if row["source"]["stage"] == "judge"]
+    assert [("withheld" in row, row["source"]["settings"]["dataset"]) for row in real] == [
+        (False, "mnist"), (True, "fids30"),
+    ]  # fmt: skip
+
+
+def selectors_of(study):
+    """Every selector that a cell, claim, table or figure uses, with its name."""
+    for cell in study.cells:
+        yield cell.label, cell.selector
+    for claim in study.claims:
+        for reference in (v for test in claim.tests for v in test.values() if isinstance(v, dict)):
+            series = study.series[reference["series"]]
+            fixed = {k: v for k, v in reference.items() if k != "series"}
+            for point in series.over or [fixed.pop(series.x, None)]:
+                told = point is not None or not series.x
+                yield claim.id, (series.at(point) if told else series.selector).at(**fixed)
+
+
+def test_what_is_named_exists_in_the_plan(study, trials):
+    seen = set()
+    for name, selector in selectors_of(study):
+        key = repr((selector.stage, selector.settings))
+        if key in seen:
+            continue
+        seen.add(key)
+        found = [trial for trial in trials if matches(trial, selector, study.base)]
+        assert found, f"{name}: {selector}"
+        for setting in {key for t in found for key in t.settings}:
+            values = [t.settings.get(setting) for t in found]
+            assert all(same(value, values[0]) for value in values), f"{name}: {setting}"
+
+
+def test_figures_name_what_the_plan_has(study, trials):
+    stages = collections.Counter(trial.stage for trial in trials)
+    for figure in study.figures:
+        sources = [row["source"] for row in figure.get("rows", [])] + [figure.get("source")]
+        for source in filter(None, sources):
+            for arm in figure.get("arms", [{"settings": {}}]):
+                wanted = {**source.get("settings", {}), **arm["settings"]}
+                assert stages[source["stage"]]
+                assert any(
+                    trial.stage == source["stage"]
+                    and all(trial.settings.get(k) == v for k, v in wanted.items())
+                    for trial in trials
+                ), (figure["id"], wanted)
+
+
+def test_another_curve_is_refused(tmp_path):
+    (tmp_path / "fruits_gan").mkdir()
+    for path in (PATH.parent / "fruits_gan").glob("*.csv"):
+        text = path.read_text()
+        if path.stem == "fig12a":
+            text = text.replace("0.7237", "0.7337")
+        (tmp_path / "fruits_gan" / path.name).write_text(text)
+    (tmp_path / PATH.name).write_text(PATH.read_text())
+    with pytest.raises(ValueError, match="Expected .*fig12a.csv with SHA-256"):
+        load(tmp_path / PATH.name)
