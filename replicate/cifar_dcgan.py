@@ -30,7 +30,7 @@ from replicate.runs.flags import (
     define_positive,
     define_shared,
 )
-from replicate.runs.seeds import trial_seed, trial_stream
+from replicate.runs.seeds import epoch_order, trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
 
 NAME = "cifar_dcgan"
@@ -306,7 +306,7 @@ def run_generators(trials, context):
             network,
             images / np.float32(127.5) - 1,
             labels,
-            order_of(trial, len(images)),
+            epoch_order(trial, len(images), "generator/order", klass_of(trial)),
             data,
             strip=strip_of(trial, network),
             keep_weights={"weights_half": half_epoch(trial)},
@@ -316,12 +316,6 @@ def run_generators(trials, context):
         write_json(path, {name: layer_rows(getattr(network, name)) for name in NETWORKS})
         outcome.artifacts["summary"] = path
         yield trial, outcome
-
-
-def order_of(trial, n):
-    """Epoch -> permutation of the n images of a generator trial."""
-    where = "generator/order", klass_of(trial)
-    return lambda epoch: trial_stream(trial, *where, epoch).permutation(n)
 
 
 def half_epoch(trial):

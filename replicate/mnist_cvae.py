@@ -25,7 +25,7 @@ import sys
 from absl import flags
 
 from replicate.runs.flags import define_choices, define_positive, define_shared, define_shares
-from replicate.runs.seeds import trial_seed, trial_stream
+from replicate.runs.seeds import epoch_order, trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, unique
 
 NAME = "mnist_cvae"
@@ -230,15 +230,9 @@ def run_generators(trials, context):
         model = build_generator(trial)
         model.compile(FusedAdam(trial.settings["learning_rate"], epsilon=1e-8))
         images = data.train.images[rows] / np.float32(255)
-        outcome = run_generator_trial(
-            trial, context, model, images, labels[rows], order_of(trial, len(rows)), data
-        )
+        order = epoch_order(trial, len(rows), "generator/order")
+        outcome = run_generator_trial(trial, context, model, images, labels[rows], order, data)
         yield trial, outcome
-
-
-def order_of(trial, n):
-    """Epoch -> permutation of the n images of a generator trial."""
-    return lambda epoch: trial_stream(trial, "generator/order", epoch).permutation(n)
 
 
 def generator_rows(trial, labels):

@@ -8,6 +8,7 @@ given by the user wins. What a preset sets for one of several data sets stands i
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -159,9 +160,21 @@ def flag_values(study) -> flags.FlagValues:
     return values
 
 
-def preset_path(study_name: str, preset: str) -> Path:
-    """Where the flagfile of a preset lies, if the study has that preset."""
-    return project_root() / "paper_configs" / f"{study_name}.{preset}.cfg"
+def preset_path(study_name: str, preset: str, module: str = "") -> Path:
+    """Where the flagfile of a preset lies, if the study has that preset.
+
+    Args:
+        study_name: the study, followed by `.<dataset>` for what a preset sets for a data set.
+        preset: one of `PRESETS`.
+        module: name of the study's module, beside which the flagfiles of a study outside of the
+            project's `paper_configs/` are looked for.
+    """
+    name = f"{study_name}.{preset}.cfg"
+    path = project_root() / "paper_configs" / name
+    spec = importlib.util.find_spec(module) if module and not path.exists() else None
+    if spec and spec.origin and Path(spec.origin).with_name(name).exists():
+        return Path(spec.origin).with_name(name)
+    return path
 
 
 def _preset_of(study, arguments: list[str]) -> str:
@@ -193,9 +206,9 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
     """
     preset = _preset_of(study, arguments)
     values = flag_values(study)
-    path = preset_path(study.name, preset)
+    path = preset_path(study.name, preset, study.module)
     if not path.exists():
-        has = [name for name in PRESETS if preset_path(study.name, name).exists()]
+        has = [name for name in PRESETS if preset_path(study.name, name, study.module).exists()]
         raise FileNotFoundError(
             f"Expected one of the presets {', '.join(has)} of {study.name}. "
             f"Received: --preset={preset}, and no file {path}"
@@ -226,7 +239,8 @@ def dataset_values(study, values: flags.FlagValues, dataset: str) -> flags.FlagV
     that was given holds for every data set.
     """
     filled = flag_values(study)
-    filled(["", f"--flagfile={preset_path(f'{study.name}.{dataset}', values.preset)}"])
+    path = preset_path(f"{study.name}.{dataset}", values.preset, study.module)
+    filled(["", f"--flagfile={path}"])
     for name in values:
         if values[name].value is not None:
             filled[name].value = values[name].value

@@ -9,6 +9,7 @@ resumed run needs no generator state.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,6 +44,11 @@ def stream_seed(seed: int, study: str, replicate: int, name: str, *position: int
 def trial_stream(trial, name: str, *position: int) -> np.random.Generator:
     """The named stream of a trial: its study, its replicate and its setting `seed`."""
     return stream(trial.settings["seed"], trial.study, trial.replicate, name, *position)
+
+
+def epoch_order(trial, n: int, name: str, *position: int) -> Callable[[int], np.ndarray]:
+    """Epoch -> permutation of n images, from a trial's named stream at that epoch."""
+    return lambda epoch: trial_stream(trial, name, *position, epoch).permutation(n)
 
 
 def trial_seed(trial, name: str, *position: int) -> int:
