@@ -1,0 +1,940 @@
+"""Seth, Bhandari and Lakara (2023): real and GAN images mixed in ratios, and MNIST-C.
+
+    python -m replicate.cgan_ood --dataset=mnist,fashion_mnist    those parts of preset paper
+    python -m replicate.cgan_ood --dataset=cifar10 --network=official     the report's generator
+    python -m replicate.cgan_ood --preset=lite --plan             what would run, and for how long
+
+Method (Sec. 3). A conditional GAN learns MNIST and another one Fashion-MNIST; for CIFAR-10 the
+report samples the published StyleGAN2-ADA (`--network`: its file, one trained here, or "official"
+for a download), in whose place stands a class-conditional DCGAN, a substitute and named so. Each
+draws as many images as the real training and test sets hold. A CNN is trained on original (O) and
+synthetic (S) images in ratios O:S with a constant total, and tested on both test sets (Table 2) and
+on MNIST-C's shot noise (Table 3), here with likelihood and calibration beside accuracy.
+
+Controls that the report lacks: an original part repeated up to the constant total in place of
+synthetic images (`step_matched`), permuted labels, a real-versus-synthetic classifier. Extensions,
+not part of preset paper: synthetic images left in [-1, 1] (`other_scale`), synthetic images added
+to all originals (`add`), ratios that the report has for MNIST only (`more_ratios`); what the report
+claims and does not test: class imbalance, shortage of real images, and its future work, transfer
+learning (`imbalance`, `shortage`, `transfer`), with generators that saw all originals or only the
+classifier's (`same_data`); a smaller CNN for CIFAR-10 (`small_cnn`), an ImageNet network's
+distances (`inception`), and CIFAR-10 with the official generator beside the substitute
+(`official`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import sys
+
+from absl import flags
+
+from replicate.runs.flags import (
+    define_choices,
+    define_inception_weights,
+    define_positive,
+    define_shared,
+)
+from replicate.runs.seeds import stream, trial_seed, trial_stream
+from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+
+NAME = "cgan_ood"
+TRAINING_IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000}
+TABLE_2 = ("1:0", "0:1", "1:1", "2:1", "1:2", "5:1")  # original:synthetic
+TABLE_3 = ("6:1", "7:1", "8:1", "9:1", "10:1")  # MNIST only, beside those of Table 2
+RATIOS = (*TABLE_2, *TABLE_3)
+ARMS = ("mix", "step_matched", "label_shuffled", "real_vs_synthetic")
+MATCHED = ("1:1", "5:1")  # whose originals alone are repeated up to the constant total
+ADDED = ("1:1", "2:1", "5:1", "10:1")
+EXTENSIONS = (
+    *("other_scale", "add", "more_ratios", "imbalance", "shortage", "transfer", "same_data"),
+    *("small_cnn", "inception", "official"),
+)
+CLASSES = 10
+FEW = (100, 1000, 6000)  # real images where they are short
+TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
+DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the substitute; generator, discriminator
+SHOWN = ("original", "synthetic", "mnist_c_5")  # whose confusions are kept
+MFLOP = {"simple_cnn": 4.9, "deep_cnn": 77.9, "deep_cnn_single": 16.0}  # an image, forward
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """The study's flags; defaults are the report's values or the choices of the specification."""
+    define_shared(values, replicates=10, generators=3)
+    define_choices(values, "dataset", TRAINING_IMAGES, TRAINING_IMAGES, "data sets (Sec. 3.1)")
+    define_positive(values, "epochs", 100, "epochs of the conditional GAN (inferred)")
+    define_positive(values, "batch_size", 100, "images a step, conditional GAN (Sec. 3.1)")
+    define_positive(values, "learning_rate", 2e-5, "Adam's rate, generator (Sec. 3.1)")
+    define_positive(values, "learning_rate_d", 1e-4, "Adam's rate, discriminator (Sec. 3.1)")
+    define_positive(values, "latent_dim", 100, "noise dimensions (inferred)")
+    define_positive(values, "dcgan_epochs", 100, "epochs of CIFAR-10's substitute generator")
+    define_positive(values, "classifier_epochs", 10, "epochs, MNIST and Fashion-MNIST (Table 1)")
+    define_positive(values, "classifier_learning_rate", 1e-4, "Adam's rate, the same (Table 1)")
+    define_positive(values, "deep_epochs", 50, "epochs of a classifier, CIFAR-10 (Table 1)")
+    define_positive(values, "deep_learning_rate", 1e-3, "Adam's rate, CIFAR-10 (Table 1)")
+    define_positive(values, "classifier_batch_size", 100, "images a step, classifier (inferred)")
+    define_positive(values, "n_train", 60000, "training images of either kind, as far as there are")
+    define_positive(values, "n_test", 10000, "test images of either kind")
+    flags.DEFINE_string(
+        "network",
+        None,
+        "CIFAR-10's generator: file of a StyleGAN2-ADA (official pickle, or safetensors as this "
+        'package converts and trains them), or "official" to download NVIDIA\'s, whose licence is '
+        "non-commercial; without it a DCGAN stands in",
+        flag_values=values,
+    )
+    flags.register_validator(
+        "network",
+        lambda path: path in (None, "official") or os.path.isfile(path),
+        message='expected a file or "official"',
+        flag_values=values,
+    )
+    define_inception_weights(values)
+    define_choices(values, "arms", ARMS, ARMS, "training sets to compare")
+    define_choices(values, "ratios", RATIOS, RATIOS, "ratios original:synthetic of the mixes")
+    define_choices(values, "extensions", EXTENSIONS, (), "further arms")
+
+
+# ------------------------------------------------------------------- which trials there are
+
+
+def declare(values: flags.FlagValues) -> list:
+    """The trials that the flags ask for: protocol first, data set by data set, then extensions.
+
+    Raises:
+        ValueError: if more images are asked for than there are, or `--network` is no StyleGAN2-ADA.
+        OSError: if the file of `--network` cannot be read.
+    """
+    for name, most in (("n_train", 60000), ("n_test", 10000)):
+        if values[name].value > most:
+            raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
+    parts = [Part(values, dataset, origin_of(values, dataset)) for dataset in values.dataset]
+    trials = [trial for part in parts for trial in protocol(part)]
+    for extension in values.extensions:
+        trials += [trial for part in parts for trial in EXTENSION_TRIALS[extension](part)]
+    return unique(trials)
+
+
+def origin_of(values, dataset):
+    """Settings that say what draws a data set's synthetic images."""
+    if dataset != "cifar10":
+        return {"source": "cgan"}
+    if values.network is None:
+        return {"source": "dcgan_substitute"}
+    from replicate.stages.stylegan2_sets import network_origin
+
+    return network_origin(values.network)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One data set of a run: makes its trials.
+
+    Args:
+        values: the flags.
+        dataset: name of the data set.
+        origin: `source` of the synthetic images, with `weights` if that does not name the network.
+    """
+
+    values: flags.FlagValues
+    dataset: str
+    origin: dict
+
+    @property
+    def n_train(self):
+        """Training images of either kind, the constant total of a mix."""
+        return min(self.values.n_train, TRAINING_IMAGES[self.dataset])
+
+    @property
+    def generators(self):
+        """Independent generators: one for CIFAR-10, where the report has one published network."""
+        return 1 if self.dataset == "cifar10" else self.values.generators
+
+    @property
+    def replicates(self):
+        """Replicates of the protocol's arms."""
+        return range(self.values.replicates)
+
+    @property
+    def few(self):
+        """Replicates of controls and extensions: one a generator."""
+        return range(min(self.values.replicates, self.values.generators))
+
+    def asked(self, ratios):
+        """Those of some ratios that the flags ask for."""
+        return [ratio for ratio in ratios if ratio in self.values.ratios]
+
+    def common(self, **settings):
+        """Settings that every trial carries."""
+        v = self.values
+        sizes = {"n_train": self.n_train, "n_test": v.n_test}
+        return {"dataset": self.dataset, "seed": v.seed, **sizes, **settings}
+
+    def generator(self, replicate, **sees):
+        """The network that draws synthetic images, where it is trained here."""
+        v = self.values
+        settings = self.common(**self.origin, **(sees or {"sees": "all"}))
+        if self.dataset == "cifar10":
+            rate, rate_d = DCGAN_RATES
+            epochs, batch_size = v.dcgan_epochs, DCGAN_BATCH
+        else:
+            rate, rate_d = v.learning_rate, v.learning_rate_d
+            epochs, batch_size = v.epochs, v.batch_size
+        settings |= {"epochs": epochs, "batch_size": batch_size, "latent_dim": v.latent_dim}
+        settings |= {"learning_rate": rate, "learning_rate_d": rate_d}
+        return STUDY.trial("generator", settings, replicate)
+
+    def synthetic(self, replicate, **sees):
+        """The trials behind a synthetic set: its generator, if trained here, and the set."""
+        settings = self.common(**self.origin, **(sees or {"sees": "all"}))
+        if self.origin["source"].startswith("stylegan2"):
+            return [STUDY.trial("synthetic", settings, replicate)]
+        source = self.generator(replicate, **sees)
+        settings["gan_epochs"] = source.settings["epochs"]
+        return [source, STUDY.trial("synthetic", settings, replicate, generator=source)]
+
+    def evaluation(self, replicate, extractor):
+        """What can be said of a synthetic set by one extractor's features."""
+        images, judge = self.synthetic(replicate)[-1], self.judge()
+        settings = images.settings | {"extractor": extractor}
+        inputs = {"synthetic": images, "judge": judge}
+        return STUDY.trial("evaluation", settings, replicate, **inputs)
+
+    def judge(self):
+        """The CNN of original images whose features the proxy distance uses."""
+        return STUDY.trial("judge", self.common(**self.training()))
+
+    def training(self, epochs=1, network=None):
+        """How a classifier is trained (Table 1), for so many times its epochs."""
+        v, deep = self.values, self.dataset == "cifar10"
+        return {
+            "network": network or ("deep_cnn" if deep else "simple_cnn"),
+            "epochs": epochs * (v.deep_epochs if deep else v.classifier_epochs),
+            "batch_size": v.classifier_batch_size,
+            "learning_rate": v.deep_learning_rate if deep else v.classifier_learning_rate,
+        }
+
+    def classifier(self, arm, replicate, sees=None, epochs=1, network=None, **settings):
+        """One CNN on one training set, with what its synthetic images need."""
+        chain = self.synthetic(replicate % self.generators, **(sees or {}))
+        settings = {"arm": arm, "scale": "same", **settings}
+        settings = self.common(**self.origin, **(sees or {"sees": "all"}), **settings)
+        settings |= self.training(epochs, network)
+        return [*chain, STUDY.trial("classifier", settings, replicate, synthetic=chain[-1])]
+
+    def classifiers(self, arm, replicates, ratios, **settings):
+        """An arm at several ratios, replicate by replicate."""
+        return [
+            trial
+            for replicate in replicates
+            for ratio in ratios
+            for trial in self.classifier(arm, replicate, ratio=ratio, **settings)
+        ]
+
+
+def protocol(part):
+    """Table 2, for MNIST Table 3, the controls, and the distance of every synthetic set."""
+    v = part.values
+    trials = [part.judge()]
+    for replicate in range(min(part.generators, v.replicates)):
+        trials += [*part.synthetic(replicate), part.evaluation(replicate, "classifier")]
+    if "mix" in v.arms:
+        ratios = part.asked(RATIOS if part.dataset == "mnist" else TABLE_2)
+        trials += part.classifiers("mix", part.replicates, ratios)
+    if "step_matched" in v.arms:
+        trials += part.classifiers("step_matched", part.few, part.asked(MATCHED))
+    for arm, ratio in (("label_shuffled", "0:1"), ("real_vs_synthetic", "1:1")):
+        if arm in v.arms:
+            trials += part.classifiers(arm, part.few, [ratio])
+    return trials
+
+
+def imbalance_trials(part, arms=("long_tail", "long_tail_filled", "long_tail_repeated"), sees=None):
+    """Extension: originals with a long tail, alone, filled up by synthetic images or repeats."""
+    return [t for r in part.few for arm in arms for t in part.classifier(arm, r, sees)]
+
+
+def shortage_trials(part):
+    """Extension: few originals, filled up to the constant total by synthetic images or repeats."""
+    return [
+        trial
+        for replicate in part.few
+        for n_real in FEW
+        if n_real < part.n_train
+        for arm in ("few_filled", "few_repeated")
+        for trial in part.classifier(arm, replicate, n_real=n_real)
+    ]
+
+
+def transfer_trials(part):
+    """Extension: synthetic images first, then originals; beside it originals all the time."""
+    sizes = [n for n in (FEW[1], part.n_train) if n <= part.n_train]
+    return [
+        trial
+        for replicate in part.few
+        for n_real in sizes
+        for arm in ("transfer", "transfer_real")
+        for trial in part.classifier(arm, replicate, epochs=2, n_real=n_real)
+    ]
+
+
+def same_data_trials(part):
+    """Extension: imbalance and shortage with generators that see only the classifier's originals.
+
+    Not for CIFAR-10, whose generator is one that was published.
+    """
+    if part.dataset == "cifar10":
+        return []
+    n_real = max((n for n in FEW[:2] if n < part.n_train), default=part.n_train // 2)
+    few = {"sees": "few", "n_real": n_real}
+    return [
+        *imbalance_trials(part, ["long_tail_filled"], {"sees": "long_tail"}),
+        *(t for r in part.few for t in part.classifier("few_filled", r, few)),
+    ]
+
+
+def small_cnn_trials(part):
+    """Extension: CIFAR-10 with one convolution a block."""
+    if part.dataset != "cifar10":
+        return []
+    return part.classifiers("mix", part.few, ("1:0", "0:1", "5:1"), network="deep_cnn_single")
+
+
+def inception_trials(part):
+    """Extension: distances on the Inception network that Keras ships."""
+    generators = range(min(part.generators, part.values.replicates))
+    return [part.evaluation(replicate, "inception_imagenet") for replicate in generators]
+
+
+def official_trials(part):
+    """Extension: CIFAR-10 by the official StyleGAN2-ADA, whatever else stands in for it."""
+    from replicate.stages.stylegan2_sets import network_origin
+
+    if part.dataset != "cifar10":
+        return []
+    return protocol(dataclasses.replace(part, origin=network_origin("official")))
+
+
+def added_trials(part):
+    """Extension: synthetic images on top of all originals, and repeats in their place."""
+    arms = ("add", "add_repeated")
+    return [t for arm in arms for t in part.classifiers(arm, part.few, part.asked(ADDED))]
+
+
+EXTENSION_TRIALS = {
+    "other_scale": lambda part: part.classifiers(
+        "mix", part.few, part.asked(TABLE_2), scale="signed"
+    ),
+    "add": added_trials,
+    "more_ratios": lambda part: part.classifiers("mix", part.replicates, part.asked(TABLE_3)),
+    "imbalance": imbalance_trials,
+    "shortage": shortage_trials,
+    "transfer": transfer_trials,
+    "same_data": same_data_trials,
+    "small_cnn": small_cnn_trials,
+    "inception": inception_trials,
+    "official": official_trials,
+}
+
+
+# ------------------------------------------------------------------- what each trial does
+
+
+def real_images(data, settings):
+    """The original images and labels of each split that a trial uses: the first in canonical order.
+
+    That order is by a hash of the content, so that the first are as good as drawn.
+
+    Returns:
+        `"train"`, `"test"` -> (uint8 images `(n, height, width, channels)`, labels `(n,)`).
+
+    Raises:
+        ValueError: if a split has too few images.
+    """
+    found = {}
+    for name, part, count in (
+        ("train", data.train, settings["n_train"]),
+        ("test", data.test, settings["n_test"]),
+    ):
+        if len(part) < count:
+            raise ValueError(
+                f"Expected at least {count} {name} images of {data.name}. Received: {len(part)}"
+            )
+        found[name] = part.images[:count], part.labels[:count]
+    return found
+
+
+def run_generators(trials, context):
+    """Stage `generator`: train a conditional GAN; losses are means over an epoch's steps."""
+    import numpy as np
+
+    from replicate.models.summary import layer_rows
+    from replicate.runs.files import write_json
+    from replicate.training.generator import run_generator_trial
+    from replicate.training.optimizers import FusedAdam
+
+    for trial in trials:
+        s = trial.settings
+        data = context.dataset(s["dataset"])
+        images, labels = real_images(data, s)["train"]
+        network = build_gan(trial)
+        epsilon = 1e-8 if s["source"] == "cgan" else 1e-7  # PyTorch's default, Keras'
+        rates = s["learning_rate"], s["learning_rate_d"]
+        network.compile(*(FusedAdam(rate, beta_1=0.5, epsilon=epsilon) for rate in rates))
+        outcome = run_generator_trial(
+            trial,
+            context,
+            network,
+            images / np.float32(127.5) - 1,
+            labels,
+            order_of(trial, labels),
+            data,
+            strip=strip_of(trial, network),
+            log=True,
+        )
+        path = context.artifact_dir(trial) / "summary.json"
+        parts = ("generator", "discriminator")
+        write_json(path, {name: layer_rows(getattr(network, name)) for name in parts})
+        outcome.artifacts["summary"] = path
+        yield trial, outcome
+
+
+def order_of(trial, labels):
+    """Epoch -> the images of that epoch, as many as in the whole training set whatever is seen."""
+    from replicate.data.ratios import repeated
+
+    rows = seen_rows(trial, labels)
+
+    def order(epoch):
+        permuted = trial_stream(trial, "generator/order", epoch).permutation(rows)
+        return repeated(permuted, len(labels))
+
+    return order
+
+
+def seen_rows(trial, labels):
+    """Originals that a generator sees: all, or those of its classifiers' arms."""
+    import numpy as np
+
+    sees = trial.settings["sees"]
+    if sees == "all":
+        return np.arange(len(labels))
+    return few_rows(trial, labels) if sees == "few" else long_tail_rows(trial, labels)
+
+
+def few_rows(trial, labels):
+    """The `n_real` originals of a replicate; smaller numbers are parts of larger ones."""
+    return sampled(trial, "real", labels, trial.settings["n_real"])
+
+
+def sampled(trial, which, labels, count):
+    """A replicate's sample of real or synthetic images, stratified; nested over the arms."""
+    from replicate.data.ratios import stratified_rows
+
+    return stratified_rows(labels, count, CLASSES, trial_stream(trial, f"subset/{which}"))
+
+
+def long_tail_rows(trial, labels):
+    """A replicate's long-tailed originals: which classes are rare is drawn, too."""
+    import numpy as np
+
+    from replicate.data.ratios import counted_rows, long_tail_counts
+
+    counts = np.empty(CLASSES, np.int64)
+    largest = int(np.bincount(labels, minlength=CLASSES).min())
+    ranks = trial_stream(trial, "long_tail").permutation(CLASSES)
+    counts[ranks] = long_tail_counts(largest, CLASSES, TAIL_FACTOR)
+    return counted_rows(labels, counts, trial_stream(trial, "subset/real"))
+
+
+def build_gan(trial):
+    """The untrained networks of a generator trial."""
+    s = trial.settings
+    seeds = {
+        "latent_dim": s["latent_dim"],
+        "num_classes": CLASSES,
+        "seed": trial_seed(trial, "generator/init"),
+        "noise_seed": trial_seed(trial, "generator/noise"),
+    }
+    if s["source"] == "cgan":
+        from replicate.models.cgan import CGAN
+
+        return CGAN(**seeds)
+    from replicate.models.dcgan import DCGAN
+
+    return DCGAN(**seeds)
+
+
+def strip_of(trial, network):
+    """A fixed noise a class, drawn again as training goes."""
+    import numpy as np
+
+    from replicate.training.telemetry import Strip
+
+    z = trial_stream(trial, "generator/strip").standard_normal((CLASSES, network.latent_dim))
+    every = max(1, trial.settings["epochs"] // 10)
+    return Strip(lambda: draw_bytes(network, z.astype(np.float32), np.arange(CLASSES)), every)
+
+
+def draw_bytes(network, z, labels):
+    """A network's images of noise as uint8 `(n, height, width, channels)`."""
+    import numpy as np
+
+    from replicate.evaluation.images import to_uint8
+
+    return to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2)
+
+
+def run_synthetic(trials, context):
+    """Stage `synthetic`: draw a training and a test set, balanced, kept as 8-bit like real ones."""
+    import numpy as np
+
+    from replicate.stages.stylegan2_sets import draw_stylegan2
+    from replicate.stages.synthetic_sets import store_set
+
+    for trial in trials:
+        labels = synthetic_labels(trial.settings)
+        if "generator" in trial.inputs:
+            images = draw(trial, context, labels)
+            data = context.input(trial, "generator").data
+        else:
+            images, card = draw_stylegan2(trial, context, labels, cut=trial.settings["n_train"])
+            data = data_provenance(context.dataset("cifar10")) | {"network": card}
+        training = labels[: trial.settings["n_train"]]
+        rows = np.concatenate([np.flatnonzero(training == label)[:4] for label in range(CLASSES)])
+        yield trial, store_set(trial, context, images, labels, data, rows)
+
+
+def synthetic_labels(settings):
+    """Labels of the training images, then of the test images; each part class after class."""
+    import numpy as np
+
+    parts = (settings["n_train"], settings["n_test"])
+    return np.concatenate([np.sort(np.arange(count) % CLASSES) for count in parts])
+
+
+def draw(trial, context, labels):
+    """Images uint8, one a label, of a network trained here, from its released float16 weights."""
+    import numpy as np
+
+    from replicate.training.checkpoints import load_weights
+
+    network = build_gan(context.input(trial, "generator").trial)
+    load_weights(context.input_path(trial, "generator", "weights"), network.inference_layers())
+    noise = trial_stream(trial, "synthetic/z").standard_normal((len(labels), network.latent_dim))
+    parts = []
+    for start in range(0, len(labels), 500):
+        batch = slice(start, start + 500)
+        parts.append(draw_bytes(network, noise[batch].astype(np.float32), labels[batch]))
+        context.progress(trial, min(1.0, (start + 500) / len(labels)), "drawing")
+    return np.concatenate(parts)
+
+
+def run_evaluation(trials, context):
+    """Stage `evaluation`: a set's test images against the originals its generator learned from."""
+    from replicate.stages.evaluations import evaluate_sets
+
+    def real_of(trial):
+        real = real_images(context.dataset(trial.settings["dataset"]), trial.settings)
+        return real["train"][0], real["test"][0]
+
+    n_test = trials[0].settings["n_test"]
+    yield from evaluate_sets(
+        trials,
+        context,
+        features_of=lambda trial: features_of(trial, context),
+        real_of=real_of,
+        drawn_of=lambda drawn: drawn.images[-n_test:],
+    )
+
+
+def features_of(trial, context):
+    """Function from uint8 images to features: the judge's or Inception's."""
+    import numpy as np
+
+    from replicate.evaluation.extractors import classifier_features, inception_imagenet
+    from replicate.training.checkpoints import load_weights
+
+    if trial.settings["extractor"] == "inception_imagenet":
+        extractor = inception_imagenet(context.inception_weights)
+        # Grey images as colour images of equal channels.
+        return lambda images: extractor.features(np.repeat(images, 3 // images.shape[-1], axis=-1))
+    network = network_of(context.input(trial, "judge").trial)
+    load_weights(context.input_path(trial, "judge", "weights"), {"classifier": network})
+    return classifier_features(network, 1 / 255).features
+
+
+def run_judge(trials, context):
+    """Stage `judge`: a CNN on all originals, whose features the proxy distance uses."""
+    import numpy as np
+
+    from replicate.training.classifiers import ClassifierJob, keep_network, run_lanes
+    from replicate.training.lanes import LaneTrainer
+
+    for trial in trials:
+        s = trial.settings
+        data = context.dataset(s["dataset"])
+        real = real_images(data, s)
+        job = ClassifierJob(
+            build=lambda trial=trial: network_of(trial),
+            rows=np.arange(s["n_train"]),
+            order=lambda epoch, trial=trial: trial_stream(trial, "classifier/order", epoch),
+            optimizer={"name": "adam", "learning_rate": s["learning_rate"]},
+            keep=True,
+        )
+        trainer = LaneTrainer(*real["train"], *real["test"], lanes=1)
+        for _, spec, result in run_lanes(trainer, [trial], lambda _, job=job: job, context):
+            artifacts = keep_network(trial, spec, result, context)
+            artifacts |= judge_pictures(trial, context, real)
+            metrics = {"test_accuracy": result.test_accuracy}
+            yield trial, Outcome(metrics, {}, artifacts, data_provenance(data))
+
+
+def judge_pictures(trial, context, real):
+    """Fig. 1's originals, the CNN's layers and, of MNIST, a digit a class at every severity."""
+    import numpy as np
+
+    from replicate.models.summary import layer_rows
+    from replicate.runs.files import write_arrays, write_json
+
+    images, labels = real["train"]
+    rows = np.concatenate([np.flatnonzero(labels == label)[:4] for label in range(CLASSES)])
+    folder = context.artifact_dir(trial)
+    paths = {"examples": folder / "examples.npz", "summary": folder / "summary.json"}
+    write_arrays(paths["examples"], {"images": images[rows], "labels": labels[rows]})
+    write_json(paths["summary"], {"classifier": layer_rows(network_of(trial))})
+    if trial.settings["dataset"] == "mnist":
+        paths["mnist_c"] = folder / "mnist_c.npz"
+        sets = [real["test"], *corrupted(*real["test"], trial.settings["seed"]).values()]
+        chosen = [int(np.argmax(real["test"][1] == label)) for label in range(CLASSES)]
+        shown = [np.concatenate([part[i][chosen] for part in sets]) for i in (0, 1)]
+        write_arrays(paths["mnist_c"], dict(zip(("images", "labels"), shown, strict=True)))
+    return paths
+
+
+def corrupted(images, labels, seed):
+    """MNIST's test images under shot noise of each severity: name -> images and labels."""
+    from replicate.data.mnist_c import SEVERITIES, shot_noise
+
+    return {
+        f"mnist_c_{s}": (shot_noise(images, s, stream(seed, NAME, 0, "mnist_c", s)), labels)
+        for s in SEVERITIES
+    }
+
+
+def network_of(trial):
+    """The untrained CNN of a trial."""
+    from replicate.models import classifiers
+
+    s = trial.settings
+    classes = 2 if s.get("arm") == "real_vs_synthetic" else CLASSES
+    seed = trial_seed(trial, "classifier/init")
+    if s["network"] == "simple_cnn":
+        return classifiers.build_simple_cnn(num_classes=classes, seed=seed)
+    single = s["network"] == "deep_cnn_single"
+    return classifiers.build_deep_cnn(num_classes=classes, seed=seed, single=single)
+
+
+def training_rows(trial, labels, n):
+    """Rows of a trial's training set among n real images followed by the synthetic ones.
+
+    Args:
+        trial: a classifier trial.
+        labels: of all those images.
+        n: number of real images, the constant total.
+
+    Returns:
+        int64, in no order that matters; of `transfer` the second half of training.
+    """
+    import numpy as np
+
+    from replicate.data.ratios import parse_ratio, real_share, repeated
+
+    s, arm = trial.settings, trial.settings["arm"]
+    real, drawn = np.arange(n), np.arange(n, len(labels))
+
+    def some_real(count):
+        return sampled(trial, "real", labels[:n], count)
+
+    def some_drawn(count):
+        return n + sampled(trial, "synthetic", labels[n:], count)
+
+    def over_and_over(rows, count):
+        return repeated(trial_stream(trial, "repeats").permutation(rows), count)
+
+    if arm in ("long_tail", "long_tail_filled", "long_tail_repeated"):
+        return tailed_rows(trial, labels, n)
+    if arm in ("few_filled", "few_repeated", "transfer", "transfer_real"):
+        few = some_real(s["n_real"])
+        if arm == "few_filled":
+            return np.concatenate([few, some_drawn(n - len(few))])
+        return over_and_over(few, n)
+    if arm in ("add", "add_repeated"):
+        a, b = parse_ratio(s["ratio"])
+        more = round(n * b / a)
+        return np.concatenate(
+            [real, some_drawn(more) if arm == "add" else over_and_over(real, more)]
+        )
+    if arm == "label_shuffled":
+        return drawn
+    count = real_share(n, s["ratio"])
+    if arm == "step_matched":
+        return over_and_over(some_real(count), n)
+    return np.concatenate([some_real(count), some_drawn(n - count)])
+
+
+def tailed_rows(trial, labels, n):
+    """Long-tailed originals, alone or with every class filled up to the largest."""
+    import numpy as np
+
+    from replicate.data.ratios import counted_rows, repeated
+
+    rows = long_tail_rows(trial, labels[:n])
+    counts = np.bincount(labels[rows], minlength=CLASSES)
+    arm = trial.settings["arm"]
+    if arm == "long_tail":
+        return rows
+    if arm == "long_tail_filled":
+        missing = counts.max() - counts
+        more = counted_rows(labels[n:], missing, trial_stream(trial, "subset/synthetic"))
+        return np.concatenate([rows, n + more])
+    return np.concatenate([repeated(rows[labels[rows] == k], counts.max()) for k in range(CLASSES)])
+
+
+def labels_of(trial, labels, n):
+    """Labels of all resident images where an arm has others than their classes."""
+    import numpy as np
+
+    if trial.settings["arm"] == "label_shuffled":
+        shuffled = trial_stream(trial, "label_shuffle").permutation(labels[n:])
+        return np.concatenate([labels[:n], shuffled])
+    if trial.settings["arm"] == "real_vs_synthetic":
+        return (np.arange(len(labels)) >= n).astype(labels.dtype)
+    return None
+
+
+def run_classifiers(trials, context):
+    """Stage `classifier`: CNNs side by side; accuracy, likelihood and calibration on every set."""
+    by_set = {}
+    for trial in trials:
+        where = trial.inputs["synthetic"], trial.settings["scale"]
+        by_set.setdefault(where, []).append(trial)
+    for members in by_set.values():
+        yield from run_on_one_set(members, context)
+
+
+def run_on_one_set(trials, context):
+    """CNNs that share their resident images."""
+    from replicate.training.classifiers import ClassifierJob, run_lanes
+    from replicate.training.lanes import LaneTrainer
+
+    images, labels, tests, provenance = load_sets(trials[0], context)
+    n = trials[0].settings["n_train"]
+    trainer = LaneTrainer(images, labels, lanes=context.threads["inter"])
+    del images
+
+    def job(trial):
+        s = trial.settings
+        rows = training_rows(trial, labels, n)
+        return ClassifierJob(
+            build=lambda: network_of(trial),
+            rows=rows,
+            labels=labels_of(trial, labels, n),
+            order=functools.partial(trial_stream, trial, "classifier/order"),
+            optimizer={"name": "adam", "learning_rate": s["learning_rate"]},
+            keep=True,
+            indices=transfer_order(trial, rows, n) if s["arm"] == "transfer" else None,
+        )
+
+    for trial, spec, result in run_lanes(trainer, trials, job, context):
+        originals = spec.rows[spec.rows < n]
+        rare = rare_classes(labels[originals]) if "long_tail" in trial.settings["arm"] else []
+        yield trial, classifier_outcome(trial, result, tests, rare, context, provenance)
+
+
+def transfer_order(trial, rows, n):
+    """Epoch -> images: all synthetic ones in the first half of the epochs, then `rows`."""
+    import numpy as np
+
+    def order(epoch):
+        first = epoch < trial.settings["epochs"] // 2
+        return trial_stream(trial, "classifier/order", epoch).permutation(
+            np.arange(n, 2 * n) if first else rows
+        )
+
+    return order
+
+
+def rare_classes(labels):
+    """The half of the classes with the fewest images."""
+    import numpy as np
+
+    counts = np.bincount(labels, minlength=CLASSES)
+    return np.argsort(counts, kind="stable")[: CLASSES // 2]
+
+
+def load_sets(trial, context):
+    """Real and synthetic images of a trial, to train on and to test on.
+
+    With `scale="signed"` synthetic images are float32 in [-1, 1], as the generator draws them,
+    while originals are in [0, 1] (a mismatch that would explain the report's Table 2).
+
+    Returns:
+        Training images, real ones first; their labels; name -> images and labels of each test set;
+        what a record says of the data.
+    """
+    import numpy as np
+
+    from replicate.data.mnist_c import published_shot_noise
+    from replicate.data.synthetic import load_synthetic
+
+    s = trial.settings
+    data = context.dataset(s["dataset"])
+    real, drawn = (
+        real_images(data, s),
+        load_synthetic(context.input_path(trial, "synthetic", "set")),
+    )
+    images, labels = real["train"]
+    synthetic = drawn.images
+    if s["scale"] == "signed":
+        images, synthetic = images / np.float32(255), synthetic / np.float32(127.5) - 1
+    cut = s["n_train"]
+    tests = {"original": real["test"], "synthetic": (synthetic[cut:], drawn.labels[cut:])}
+    provenance = data_provenance(data)
+    if s["dataset"] == "mnist":
+        tests |= corrupted(*real["test"], s["seed"])
+        provenance["mnist_c"] = "drawn by the formula"
+        published = published_shot_noise(context.data_dir)
+        if published is not None:
+            tests["mnist_c_published"] = published.images, published.labels
+            provenance["mnist_c"] += f"; published set, sha256 {published.sha256}"
+    images = np.concatenate([images, synthetic[:cut]])
+    return images, np.concatenate([labels, drawn.labels[:cut]]), tests, provenance
+
+
+def classifier_outcome(trial, result, tests, rare, context, provenance):
+    """Metrics, curves and confusion matrices of one CNN."""
+    import numpy as np
+
+    from replicate.evaluation.confusion import confusion_matrix, per_class_recall
+    from replicate.evaluation.probabilities import class_probabilities, quality
+    from replicate.runs.files import write_arrays
+    from replicate.training.classifiers import training_curves
+
+    curves = training_curves(result)
+    metrics = {name: values[-1] for name, values in curves.items()}
+    network = network_of(trial)
+    network.set_weights(result.weights)
+    if trial.settings["arm"] == "real_vs_synthetic":
+        metrics["accuracy_source"] = told_apart(network, tests)
+        return Outcome(metrics, curves, {}, provenance, result.wall_seconds)
+    matrices = {}
+    for name, (images, labels) in tests.items():
+        shares = class_probabilities(network, images)
+        matrices[name] = confusion_matrix(labels, shares.argmax(axis=1), CLASSES)
+        metrics |= {f"{key}_{name}": value for key, value in quality(shares, labels).items()}
+    metrics["gap_original_synthetic"] = metrics["accuracy_original"] - metrics["accuracy_synthetic"]
+    recalls = per_class_recall(matrices["original"])
+    metrics["balanced_accuracy_original"] = float(np.nanmean(recalls))
+    if len(rare):
+        metrics["tail_recall_original"] = float(np.nanmean(recalls[rare]))
+    kept = {name: m.astype(np.int32) for name, m in matrices.items() if name in SHOWN}
+    path = context.artifact_dir(trial) / "confusion.npz"
+    write_arrays(path, kept)
+    return Outcome(metrics, curves, {"confusion": path}, provenance, result.wall_seconds)
+
+
+def told_apart(network, tests):
+    """Share of test images that a real-versus-synthetic classifier names rightly, kinds even."""
+    import numpy as np
+
+    from replicate.evaluation.probabilities import class_probabilities
+
+    right = [
+        np.mean(class_probabilities(network, tests[name][0]).argmax(axis=1) == kind)
+        for kind, name in enumerate(("original", "synthetic"))
+    ]
+    return float(np.mean(right))
+
+
+# ------------------------------------------------------------------- the study
+
+
+def generator_seconds(trial):
+    """Predicted wall time on two cores.
+
+    Counted: 2.9 GFLOP a step of 100 images at 110 GFLOP/s and 83 MB of Adam's states at 10 GB/s;
+    the substitute as measured for cifar_dcgan, 0.36 s a step of 64.
+    """
+    s = trial.settings
+    step = 0.035 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.36
+    return 5 + s["epochs"] * -(-s["n_train"] // s["batch_size"]) * step
+
+
+def classifier_seconds(trial):
+    """Predicted wall time on two cores: operations counted, 80 GFLOP/s in two lanes, 50 in one."""
+    s, rate = trial.settings, 50e3 if trial.stage == "judge" else 80e3  # MFLOP/s
+    share = {"long_tail": 0.25, "long_tail_filled": 0.9, "long_tail_repeated": 0.9}
+    images = s["n_train"] * share.get(s.get("arm"), 1)
+    if s.get("arm") in ("add", "add_repeated"):
+        a, b = map(int, s["ratio"].split(":"))
+        images *= (a + b) / a
+    tests = 7 if s["dataset"] == "mnist" else 2
+    return 2 + MFLOP[s["network"]] * (3 * images * s["epochs"] + tests * s["n_test"]) / rate
+
+
+def set_seconds(trial):
+    """Predicted wall time on two cores of drawing or measuring a set.
+
+    Counted: 13 GFLOP an image of StyleGAN2-ADA, 11 of Inception, at 110 GFLOP/s.
+    """
+    s = trial.settings
+    if trial.stage == "evaluation":
+        costly = s["extractor"] == "inception_imagenet"
+        return 5 + (0.1 if costly else 0.002) * (s["n_train"] + 2 * s["n_test"])
+    costly = s["source"].startswith("stylegan2")
+    return 5 + (0.12 if costly else 0.001) * (s["n_train"] + s["n_test"])
+
+
+def generator_group(trial):
+    """Short generators share a process."""
+    return trial.key if generator_seconds(trial) > 120 else "short"
+
+
+def set_group(trial):
+    """Small sets share a process; measurements of a data set share the originals' features."""
+    if trial.settings["n_train"] <= 1000:
+        return "small"
+    return trial.settings["dataset"] if trial.stage == "evaluation" else trial.key
+
+
+def classifier_group(trial):
+    """CNNs on the same resident images share a process; small sets all do."""
+    if trial.settings["n_train"] <= 1000:
+        return "small"
+    return trial.inputs.get("synthetic", trial.settings["dataset"]), trial.settings.get("scale")
+
+
+STUDY = Study(
+    name=NAME,
+    title="Real and GAN images mixed in ratios, and MNIST-C (MNIST, Fashion-MNIST, CIFAR-10)",
+    citation="Seth, P., Bhandari, A., Lakara, K. (2023). Effects of Fake Training Data.",
+    datasets=tuple(TRAINING_IMAGES),
+    stages={
+        "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),
+        "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
+        "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group),
+        "evaluation": Stage(1, run_evaluation, set_seconds, group=set_group),
+        "classifier": Stage(
+            1, run_classifiers, classifier_seconds, "lanes", group=classifier_group
+        ),
+    },
+    define_flags=define_flags,
+    declare=declare,
+    extensions=EXTENSIONS,
+)
+
+if __name__ == "__main__":
+    sys.exit(STUDY.main())
