@@ -109,11 +109,16 @@ class BoltzmannModel(keras.Model):
         """Stateless seed `(2,)` of the noise of the optimizer's present step."""
         return tf.stack([self.noise_seed, tf.cast(self.optimizer.iterations, tf.int32)])
 
-    def climb(self, contrasts) -> None:
-        """Move the parameters along contrasts (see `Machine.contrast`), less weight decay."""
-        parameters = self.machine.kernels + self.machine.biases
-        slopes = [-contrast for contrast in contrasts]
+    def descend(self, slopes) -> None:
+        """Take a step of the optimizer.
+
+        Args:
+            slopes: what the parameters are moved against, for every kernel, then every bias: the
+                contrast (see `Machine.contrast`) of the model's states over those of the data,
+                which saves turning its sign. Weight decay is added.
+        """
+        slopes = list(slopes)
         if self.l2:
             for level, kernel in enumerate(self.machine.kernels):
                 slopes[level] += self.l2 * kernel
-        self.optimizer.apply(slopes, parameters)
+        self.optimizer.apply(slopes, self.machine.kernels + self.machine.biases)

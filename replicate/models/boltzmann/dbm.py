@@ -290,23 +290,23 @@ class DBM(BoltzmannModel):
         states = self.machine.gibbs(states, steps, self.step_seed())
         self.chains.assign(states)
         error = tf.reduce_mean((visible - self._visible_means(means)) ** 2)
-        contrasts = self.machine.contrast([visible, *means], states)
-        self.climb(self._with_sparsity(contrasts, means, states[1:]))
+        slopes = self.machine.contrast(states, [visible, *means])
+        self.descend(self._with_sparsity(slopes, means, states[1:]))
         norms = [tf.reduce_max(tf.norm(kernel, axis=0)) for kernel in self.machine.kernels]
         activities = [tf.reduce_mean(layer) for layer in means]
         updates = tf.cast(updates, tf.float32)
         return tf.stack([error, updates, *activities, tf.reduce_max(tf.stack(norms)), 1.0])
 
-    def _with_sparsity(self, contrasts, means, states):
-        """Contrasts less the penalty on activities, of data and of chains, above their targets."""
+    def _with_sparsity(self, slopes, means, states):
+        """Slopes with the penalty on activities, of data and of chains, above their targets."""
         if self.activities is None:
-            return contrasts
+            return slopes
         targets, costs, decay = self.sparsity
-        contrasts, layers = list(contrasts), len(self.hidden)
+        layers = len(self.hidden)
         for index, running in enumerate(self.activities):
             now = [tf.reduce_mean(layer[index], axis=0) for layer in (means, states)]
             running.assign(decay * running + (1.0 - decay) * tf.stack(now))
             penalty = costs[index] * tf.reduce_sum(running - targets[index], axis=0)
-            contrasts[index] -= penalty  # every weight from below
-            contrasts[layers + 1 + index] -= penalty
-        return contrasts
+            slopes[index] += penalty  # every weight from below
+            slopes[layers + 1 + index] += penalty
+        return slopes

@@ -154,7 +154,7 @@ class RBM(BoltzmannModel):
         drawn = self.machine.draw(hidden, 1, tf.random.fold_in(seed, 0))
         steps = self.gibbs_steps(self.optimizer.iterations)
         states, means, probabilities = self._chain(drawn, steps, tf.random.fold_in(seed, 1))
-        self.climb(self.machine.contrast([visible, hidden], [states, probabilities]))
+        self.descend(self.machine.contrast([states, probabilities], [visible, hidden]))
         return {
             "reconstruction_error": tf.reduce_mean((visible - means) ** 2),
             "hidden_activity": tf.reduce_mean(hidden),
