@@ -22,8 +22,11 @@ def runnable(command: str, workdir: Path) -> list[str]:
     if words[0] == "make":
         return [*words, "--dry-run"]
     words[0] = sys.executable
-    if words[2].removeprefix("replicate.") in SOURCES and "--help" not in words:
+    study = words[2].removeprefix("replicate.") in SOURCES or words[2].startswith("examples.")
+    if study and "--help" not in words:
         words += ["--plan", f"--workdir={workdir}"]
+    if words[2] == "replicate.report":
+        words += [f"--out={workdir}", f"--workdir={workdir}"]
     if "fetch" in words:
         words[words.index("fetch") + 1] = "mnist"  # inside the package
     return words
