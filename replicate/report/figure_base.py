@@ -23,15 +23,24 @@ REPORTED = "#333333"
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a figure's numbers come from."""
+    """Where a figure's numbers come from.
+
+    Args:
+        config: the study.
+        sides: side -> the run that is printed for it.
+        shipped: the folder of shipped results.
+        others: runs that stand in no table of reported numbers, such as another preset's.
+    """
 
     config: StudyConfig
     sides: Mapping[str, View | None]
     shipped: Path
+    others: tuple[View, ...] = ()
 
     def views(self) -> list[tuple[str, View]]:
-        """The sides that hold anything."""
-        return [(side, view) for side, view in self.sides.items() if view and view.done]
+        """The other runs, then the sides that hold anything."""
+        printed = [(side, view) for side, view in self.sides.items() if view and view.done]
+        return [*((view.side, view) for view in self.others), *printed]
 
 
 def named(side: str, view: View) -> str:

@@ -21,6 +21,7 @@ from replicate.report.figure_base import (
     samples_over,
 )
 from replicate.report.figure_classes import draw_bars
+from replicate.report.views import Sample
 
 PALETTE = ("#2f6db3", "#c2571a", "#2e8b57", "#7b5aa6", "#777777")
 GAP = 2  # pixels between images
@@ -35,7 +36,7 @@ def numbers(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     config, blocks = source.config, entry["blocks"]
     figure.set_size_inches(7.2, 2.7 * len(blocks) + 0.5)
     several = np.atleast_1d(figure.subplots(len(blocks), 1))
-    routes: dict[str, frozenset] = {}
+    shown: dict[str, list[Sample]] = {}
     for axes, block in zip(several, blocks, strict=True):
         cells = {cell.label: cell for cell in config.cells if cell.block == block}
         sides = []
@@ -44,15 +45,27 @@ def numbers(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
             samples = {name: sample for name, sample in samples.items() if sample.n}
             if samples:
                 sides.append((side, view, samples))
-                found = frozenset().union(*(sample.routes for sample in samples.values()))
-                routes[named(side, view)] = routes.get(named(side, view), frozenset()) | found
+                shown.setdefault(named(side, view), []).extend(samples.values())
         reported = {name: cell.reported for name, cell in cells.items()}
         draw_bars(axes, sides, list(cells), reported)
         first = next(iter(cells.values()))
-        axes.set_title(f"{first.where}: {config.blocks[block]}", loc="left", fontsize=9, wrap=True)
+        title = f"{first.where}: {config.blocks[block]}" + ("" if sides else " (not run)")
+        axes.set_title(title, loc="left", fontsize=9, wrap=True)
+        axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
         axes.set_ylabel(entry.get("ylabel", "accuracy"))
     legend(figure, max(several, key=lambda a: len(a.get_legend_handles_labels()[1])))
-    return [f"{name}: {routes_text(found)}" for name, found in routes.items()]
+    return _captions(shown)
+
+
+def _captions(shown: Mapping[str, list[Sample]]) -> list[str]:
+    """Runs and data routes of what a figure shows, by side."""
+    captions = []
+    for name, samples in shown.items():
+        counts = sorted({sample.n for sample in samples})
+        runs = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+        routes = frozenset().union(*(sample.routes for sample in samples))
+        captions.append(f"{name}: {runs} networks a point, 95 % intervals, {routes_text(routes)}")
+    return captions
 
 
 # ------------------------------------------------------------------ series in panels
@@ -87,7 +100,7 @@ def lines(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     names = list(dict.fromkeys(point for one in series for point in one.over))
     figure.set_size_inches(7.2, 2.4 * len(panels) + 1.2)
     several = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
-    routes: dict[str, frozenset] = {}
+    shown: dict[str, list[Sample]] = {}
     for axes, panel in zip(several, panels, strict=True):
         colours = dict(zip(panel["series"], PALETTE, strict=False))
         for (name, colour), label in zip(colours.items(), entry["labels"], strict=False):
@@ -97,8 +110,7 @@ def lines(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
                     continue
                 who = named(side, view)
                 _draw_series(axes, samples, names, colour, DASHES[side], f"{label}, {who}")
-                found = frozenset().union(*(sample.routes for sample in samples.values()))
-                routes[who] = routes.get(who, frozenset()) | found
+                shown.setdefault(who, []).extend(samples.values())
         for told in panel.get("reported", []):
             x = config.series[told["series"]].x
             _draw_reported(axes, config, told["block"], x, names, colours[told["series"]])
@@ -108,7 +120,7 @@ def lines(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     several[-1].set_xticks(range(len(names)), names)
     several[-1].set_xlabel(entry["xlabel"])
     legend(figure, max(several, key=lambda a: len(a.get_legend_handles_labels()[1])))
-    return [f"{name}, 95 % intervals, {routes_text(found)}" for name, found in routes.items()]
+    return _captions(shown)
 
 
 # ------------------------------------------------------------------ real above synthetic images

@@ -78,7 +78,7 @@ def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
     """Draw one figure of the TOML file.
 
     Args:
-        entry: its `[[figures]]` table; `kind` is one of `KINDS`.
+        entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for other runs.
         source: the study and what was measured.
 
     Raises:
@@ -86,6 +86,8 @@ def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
     """
     if entry["kind"] not in KINDS:
         raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
+    if not entry.get("every_run"):
+        source = dataclasses.replace(source, others=())
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(7.2, 5.0), layout="constrained")
         try:

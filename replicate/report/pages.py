@@ -76,7 +76,7 @@ def build_study(config: StudyConfig, workdir: Path, shipped: Path) -> StudyPage:
     shown = [view for view in sides.values() if view]
     others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)
-    figures = draw_all(Source(config, sides, shipped))
+    figures = draw_all(Source(config, sides, shipped, tuple(others)))
     failures = tables.failures_table(views)
     groups = {
         "claims": [tables.claims_table(claims, False), tables.claims_table(claims, True)],

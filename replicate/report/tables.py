@@ -227,6 +227,8 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
             rows.append((view.side, view.label, format_settings(point), *texts))
+    if entry.get("every_run"):  # what one run lacks may stand in another
+        rows = [row for row in rows if any(", n = " in text for text in row)] or rows
     names = tuple(metric.replace("_", " ") for metric in metrics)
     return _extra(entry, ("side", "run", "point", *names), rows)
 
