@@ -1,0 +1,426 @@
+"""cgan_ood end to end at smoke scale, and what its trials are made of."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from study_trials import of
+
+from replicate import cgan_ood
+from replicate.cgan_ood import (
+    CLASSES,
+    EXTENSIONS,
+    NAME,
+    RATIOS,
+    STUDY,
+    TABLE_2,
+    corrupted,
+    labels_of,
+    order_of,
+    rare_classes,
+    real_images,
+    seen_rows,
+    synthetic_labels,
+    training_rows,
+    transfer_order,
+)
+from replicate.runs.flags import parse, preset_values
+from replicate.runs.plan import make_plan
+from replicate.runs.store import Store
+
+
+def planned(*arguments):
+    return STUDY.declare(parse(STUDY, list(arguments)))
+
+
+# ------------------------------------------------------------------- which trials there are
+
+
+def test_paper_trains_the_report_s_networks():
+    trials = planned()
+    assert {
+        name: {t.settings["ratio"] for t in of(trials, "classifier", arm="mix", dataset=name)}
+        for name in ("mnist", "fashion_mnist", "cifar10")
+    } == {"mnist": set(RATIOS), "fashion_mnist": set(TABLE_2), "cifar10": set(TABLE_2)}
+    for dataset, ratios in (("mnist", 11), ("fashion_mnist", 6), ("cifar10", 6)):
+        assert len(of(trials, "classifier", arm="mix", dataset=dataset)) == 10 * ratios
+    table_1 = {
+        (t.settings["dataset"], t.settings["learning_rate"], t.settings["epochs"])
+        for t in of(trials, "classifier")
+    }
+    assert table_1 == {
+        ("mnist", 1e-4, 10),
+        ("fashion_mnist", 1e-4, 10),
+        ("cifar10", 1e-3, 50),
+    }
+    sizes = {t.settings["dataset"]: t.settings["n_train"] for t in trials}
+    assert sizes == {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000}
+    gans = of(trials, "generator", source="cgan")
+    assert len(gans) == 6 and {t.settings["learning_rate"] for t in gans} == {2e-5}
+    assert {t.settings["learning_rate_d"] for t in gans} == {1e-4}
+    assert len({t.key for t in trials}) == len(trials)
+
+
+def test_replicates_are_spread_over_generators():
+    trials = planned("--arms=mix", "--ratios=1:1")
+    sets = {t.key: (t.settings["dataset"], t.replicate) for t in of(trials, "synthetic")}
+    for trial in of(trials, "classifier"):
+        dataset = trial.settings["dataset"]
+        which = 0 if dataset == "cifar10" else trial.replicate % 3
+        assert sets[trial.inputs["synthetic"]] == (dataset, which)
+
+
+def test_without_a_network_cifar10_has_a_substitute_that_is_named():
+    trials = planned("--dataset=cifar10")
+    stages = ("generator", "synthetic", "evaluation", "classifier")
+    for stage in stages:
+        assert {t.settings["source"] for t in of(trials, stage)} == {"dcgan_substitute"}
+    assert len(of(trials, "generator")) == 1
+
+
+def test_every_extension_adds_trials():
+    plain = {t.key for t in planned()}
+    for extension in EXTENSIONS:
+        more = {t.key for t in planned(f"--extensions={extension}")}
+        assert more > plain, extension
+
+
+def test_the_official_network_s_trials_belong_to_the_paper_s_plan():
+    values = parse(STUDY, ["--dataset=cifar10", "--network=official"])
+    plan, trials = make_plan(STUDY, values)
+    assert plan.label == "paper" and not of(trials, "generator")
+    assert {t.settings["source"] for t in of(trials, "classifier")} == {"stylegan2_ada_official"}
+    beside = planned("--dataset=cifar10", "--extensions=official")
+    assert {t.key for t in trials} < {t.key for t in beside}
+
+
+# ------------------------------------------------------------------- training sets
+
+N = 220  # 22 real images a class, 30 synthetic ones
+LABELS = np.concatenate([np.tile(np.arange(10), 22), np.repeat(np.arange(10), 30)])
+
+
+def one(arm, n_train=60000, extension=None, **settings):
+    arguments = ["--dataset=mnist", f"--n_train={n_train}", "--replicates=1"]
+    arguments += [f"--extensions={extension}"] if extension else []
+    return of(planned(*arguments), "classifier", arm=arm, **settings)[0]
+
+
+def with_few(arm, n_real, extension):
+    """A trial of an arm of few originals, scaled to the rows of this test."""
+    trial = one(arm, extension=extension)
+    return dataclasses.replace(trial, settings={**trial.settings, "n_real": n_real})
+
+
+@pytest.mark.parametrize(
+    ("trial", "real", "synthetic", "total"),
+    [
+        (one("mix", ratio="1:0"), 220, 0, 220),
+        (one("mix", ratio="0:1"), 0, 220, 220),
+        (one("mix", ratio="1:1"), 110, 110, 220),
+        (one("mix", ratio="5:1"), 183, 37, 220),
+        (one("mix", ratio="10:1"), 200, 20, 220),
+        (one("step_matched", ratio="5:1"), 183, 0, 220),
+        (one("step_matched", ratio="1:1"), 110, 0, 220),
+        (one("label_shuffled"), 0, 300, 300),
+        (one("real_vs_synthetic"), 110, 110, 220),
+        (one("add", extension="add", ratio="5:1"), 220, 44, 264),
+        (one("add_repeated", extension="add", ratio="5:1"), 220, 0, 264),
+        (with_few("few_filled", 50, "shortage"), 50, 170, 220),
+        (with_few("few_repeated", 50, "shortage"), 50, 0, 220),
+        (with_few("transfer", 50, "transfer"), 50, 0, 220),
+        (with_few("transfer_real", 220, "transfer"), 220, 0, 220),
+    ],
+    ids=lambda value: value.describe() if hasattr(value, "describe") else None,
+)
+def test_training_sets(trial, real, synthetic, total):
+    rows = training_rows(trial, LABELS, N)
+    counts = np.bincount(rows, minlength=len(LABELS))
+    assert (counts[:N] > 0).sum() == real and (counts[N:] > 0).sum() == synthetic
+    assert len(rows) == total and counts[N:].max() <= 1
+    distinct = np.flatnonzero(counts)  # every class has its share of either kind
+    for kind in (distinct[distinct < N], distinct[distinct >= N]):
+        per_class = np.bincount(LABELS[kind], minlength=10)
+        assert np.ptp(per_class) <= 1
+
+
+def test_mixes_of_a_replicate_share_their_images():
+    rows = {r: set(training_rows(one("mix", ratio=r), LABELS, N)) for r in ("1:1", "5:1", "10:1")}
+    matched = set(training_rows(one("step_matched", ratio="5:1"), LABELS, N))
+    for kind in (lambda row: row < N, lambda row: row >= N):
+        parts = {ratio: set(filter(kind, found)) for ratio, found in rows.items()}
+        small, large = sorted((parts["1:1"], parts["5:1"]), key=len)
+        assert small < large
+    assert matched == {row for row in rows["5:1"] if row < N}
+
+
+def test_long_tails_and_their_filling():
+    arms = {
+        arm: training_rows(one(arm, extension="imbalance"), LABELS, N)
+        for arm in ("long_tail", "long_tail_filled", "long_tail_repeated")
+    }
+    tail = np.bincount(LABELS[arms["long_tail"]], minlength=10)
+    assert sorted(tail, reverse=True) == [22, 13, 8, 5, 3, 2, 1, 1, 1, 1]  # 22 * 100 ** (-k / 9)
+    originals = set(arms["long_tail"])
+    for arm in ("long_tail_filled", "long_tail_repeated"):
+        np.testing.assert_array_equal(np.bincount(LABELS[arms[arm]]), np.full(10, 22))
+        assert {row for row in arms[arm] if row < N} == originals
+    assert (arms["long_tail_filled"] >= N).sum() == 220 - tail.sum()
+    assert arms["long_tail_repeated"].max() < N
+    assert set(rare_classes(LABELS[arms["long_tail"]])) == set(np.flatnonzero(tail <= 2))
+
+
+def test_transfer_is_synthetic_first():
+    trial = with_few("transfer", 50, "transfer")
+    assert trial.settings["epochs"] == 20
+    rows = training_rows(trial, LABELS, N)
+    order = transfer_order(trial, rows, N)
+    first, last = order(9), order(10)
+    np.testing.assert_array_equal(np.sort(first), np.arange(N, 2 * N))
+    np.testing.assert_array_equal(np.sort(last), np.sort(rows))
+    assert not np.array_equal(order(8), first)
+
+
+def test_labels_of_the_controls():
+    assert labels_of(one("mix", ratio="1:1"), LABELS, N) is None
+    kinds = labels_of(one("real_vs_synthetic"), LABELS, N)
+    np.testing.assert_array_equal(kinds, np.repeat([0, 1], [N, 300]))
+    shuffled = labels_of(one("label_shuffled"), LABELS, N)
+    np.testing.assert_array_equal(np.bincount(shuffled[N:]), np.full(10, 30))
+    assert np.mean(shuffled[N:] == LABELS[N:]) < 0.25
+
+
+def test_generators_of_same_data_see_what_their_classifiers_see():
+    """And make as many steps as those that see everything."""
+    trials = planned("--dataset=mnist", "--extensions=same_data")
+    labels = np.tile(np.arange(10), 300)
+    for sees, arm in (("few", "few_filled"), ("long_tail", "long_tail_filled")):
+        for generator in of(trials, "generator", sees=sees):
+            (user,) = (
+                t
+                for t in of(trials, "classifier", sees=sees, arm=arm)
+                if t.replicate == generator.replicate
+            )
+            rows = training_rows(user, np.concatenate([labels, labels]), len(labels))
+            seen = seen_rows(generator, labels)
+            assert set(seen) == {row for row in rows if row < len(labels)}
+            epoch = order_of(generator, labels)(0)
+            assert len(epoch) == len(labels) and set(epoch) == set(seen)
+    (whole,) = (t for t in of(trials, "generator", sees="all") if t.replicate == 0)
+    np.testing.assert_array_equal(np.sort(order_of(whole, labels)(3)), np.arange(len(labels)))
+
+
+def test_synthetic_sets_are_balanced():
+    labels = synthetic_labels({"n_train": 60, "n_test": 25})
+    np.testing.assert_array_equal(np.bincount(labels[:60]), np.full(10, 6))
+    np.testing.assert_array_equal(np.bincount(labels[60:]), [3] * 5 + [2] * 5)
+
+
+def test_more_images_than_there_are_is_refused():
+    from replicate.data.catalogue import CATALOGUE
+    from replicate.data.stand_in import draw_stand_in
+
+    data = draw_stand_in(CATALOGUE["mnist"])
+    real = real_images(data, {"n_train": 70, "n_test": 30})
+    assert [len(real[name][1]) for name in ("train", "test")] == [70, 30]
+    with pytest.raises(ValueError, match="at least 600 test images of mnist. Received: 500"):
+        real_images(data, {"n_train": 70, "n_test": 600})
+
+
+def test_corrupted_digits_do_not_depend_on_the_trial():
+    """Every network meets the same noise; each severity has its own."""
+    images = np.full((4, 28, 28, 1), 128, np.uint8)
+    first, again = (corrupted(images, np.arange(4), seed=0) for _ in range(2))
+    assert list(first) == [f"mnist_c_{severity}" for severity in range(1, 6)]
+    for name, (noisy, labels) in first.items():
+        np.testing.assert_array_equal(noisy, again[name][0])
+        np.testing.assert_array_equal(labels, np.arange(4))
+    assert np.any(corrupted(images, np.arange(4), seed=1)["mnist_c_5"][0] != first["mnist_c_5"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n_train=60001"], "--n_train of at most 60000"),
+        (["--dataset=mnist,imagenet"], "expected any of mnist"),
+        (["--ratios=3:1"], "expected any of 1:0"),
+        (["--network=/no/such"], "expected a file"),
+        ([f"--network={__file__}"], "Expected an official pickle or safetensors"),
+    ],
+)
+def test_bad_flags_are_one_clear_line(arguments, message, capsys, tmp_path):
+    assert STUDY.main([f"--workdir={tmp_path / 'runs'}", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+
+
+# ------------------------------------------------------------------- a network of one's own
+
+
+@pytest.fixture(scope="module")
+def own_network(tmp_path_factory):
+    """A small untrained StyleGAN2-ADA as this package writes its own."""
+    from replicate.models.stylegan2 import cifar, to_official, write_converted
+
+    path = tmp_path_factory.mktemp("network") / "own.safetensors"
+    networks = cifar(channel_base=256, channel_max=8, z_dim=16, w_dim=16)
+    write_converted(path, to_official(*networks), {}, {"source": "a test"})
+    return path
+
+
+def test_an_own_network_is_named_by_its_content(own_network, tmp_path):
+    from replicate.models.stylegan2.files import LICENCE, load_network, sha256_of, write_converted
+
+    trials = planned("--dataset=cifar10", f"--network={own_network}")
+    (settings,) = [t.settings for t in of(trials, "synthetic")]
+    assert settings["source"] == "stylegan2_ada_own"
+    assert settings["weights"] == sha256_of(own_network)[:16]
+    network = load_network(own_network)
+    official = tmp_path / "official.safetensors"
+    write_converted(official, network.arrays, network.config, {"licence": LICENCE})
+    trials = planned("--dataset=cifar10", f"--network={official}")
+    assert of(trials, "synthetic")[0].settings["source"] == "stylegan2_ada_official"
+
+
+def test_a_network_s_set_is_drawn_class_by_class_and_resumed(own_network, tmp_path):
+    from replicate.models.stylegan2 import from_official, load_network
+    from replicate.models.stylegan2.sampling import sample
+    from replicate.runs.context import Context
+    from replicate.runs.seeds import trial_seed
+    from replicate.stages.stylegan2_sets import draw_stylegan2
+
+    trials = planned("--dataset=cifar10", "--n_train=20", "--n_test=10", f"--network={own_network}")
+    (trial,) = of(trials, "synthetic")
+    labels = synthetic_labels(trial.settings)
+    context = Context(Store(tmp_path), network=str(own_network))
+    images, card = draw_stylegan2(trial, context, labels, cut=20)
+    assert images.shape == (30, 32, 32, 3) and card == {"source": "a test"}
+    generator, _ = from_official(*load_network(own_network)[:2])
+    for part, rows in ((1, [6, 7]), (0, [23])):  # class 3 of either part
+        expected = sample(generator, [3] * len(rows), trial_seed(trial, "synthetic/z", part, 3))
+        np.testing.assert_array_equal(images[rows], expected)
+    kept = context.checkpoint_dir(trial) / "train-3.npy"
+    np.save(kept, np.zeros_like(images[:2]))
+    again, _ = draw_stylegan2(trial, context, labels, cut=20)
+    assert not again[[6, 7]].any()  # taken as it was drawn before
+    np.testing.assert_array_equal(np.delete(again, [6, 7], 0), np.delete(images, [6, 7], 0))
+    context.network = None
+    with pytest.raises(FileNotFoundError, match="SHA-256 starts with"):
+        draw_stylegan2(trial, context, labels, cut=20)
+
+
+# ------------------------------------------------------------------- end to end
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("cgan")
+    assert STUDY.main([f"--workdir={workdir}", "--preset=smoke"]) == 0
+    return workdir
+
+
+def records_of(smoke, stage, **settings):
+    found = {r.trial: r for r in Store(smoke).latest(NAME).values() if r.done}
+    return [found[trial] for trial in of(found, stage, **settings)]
+
+
+def test_smoke_runs_every_stage(smoke):
+    records = Store(smoke).latest(NAME)
+    assert {key for key, r in records.items() if r.done} == {
+        t.key for t in STUDY.declare(preset_values(STUDY, "smoke"))
+    }
+    for record in records.values():
+        assert all(np.isfinite(value) for value in record.metrics.values()), record.trial
+        assert record.data["name"] == record.trial.settings["dataset"]
+
+
+def test_what_is_recorded_of_a_classifier(smoke):
+    (record,) = records_of(
+        smoke, "classifier", dataset="mnist", arm="mix", ratio="5:1", scale="same"
+    )
+    tests = ("original", "synthetic", *(f"mnist_c_{severity}" for severity in range(1, 6)))
+    m = record.metrics
+    assert {f"{key}_{name}" for key in ("accuracy", "nll", "ece") for name in tests} <= set(m)
+    assert m["gap_original_synthetic"] == m["accuracy_original"] - m["accuracy_synthetic"]
+    with np.load(Store(smoke).artifact(record, "confusion")) as matrices:
+        assert set(matrices) == {"original", "synthetic", "mnist_c_5"}
+        for name, matrix in matrices.items():
+            assert matrix.sum() == 100
+            assert matrix.trace() / 100 == pytest.approx(m[f"accuracy_{name}"])
+        recalls = matrices["original"].diagonal() / matrices["original"].sum(axis=1)
+    assert m["balanced_accuracy_original"] == pytest.approx(recalls.mean())
+    assert record.data["mnist_c"].startswith("drawn by the formula")
+    (cifar,) = records_of(
+        smoke, "classifier", dataset="cifar10", arm="mix", ratio="5:1", scale="same"
+    )
+    assert not any("mnist_c" in name for name in cifar.metrics)
+    (tail,) = records_of(smoke, "classifier", dataset="mnist", arm="long_tail")
+    assert 0 <= tail.metrics["tail_recall_original"] <= 1
+
+
+def test_only_the_synthetic_images_change_with_their_scale(smoke):
+    """The network of originals alone is the same one, which then sees others for synthetic."""
+    same, signed = (
+        records_of(smoke, "classifier", dataset="mnist", arm="mix", ratio="1:0", scale=scale)[0]
+        for scale in ("same", "signed")
+    )
+    assert same.metrics["nll_original"] == pytest.approx(signed.metrics["nll_original"], rel=1e-3)
+    assert same.metrics["nll_synthetic"] != pytest.approx(signed.metrics["nll_synthetic"], rel=0.01)
+
+
+def test_a_step_matched_control_makes_as_many_steps(smoke):
+    epochs = {
+        arm: len(record.curves["train_loss"])
+        for arm in ("mix", "transfer", "step_matched")
+        for record in records_of(smoke, "classifier", dataset="mnist", arm=arm)
+    }
+    assert epochs == {"mix": 2, "transfer": 4, "step_matched": 2}
+
+
+def test_sets_are_the_released_weights_own(smoke):
+    """Anyone can draw a set again from the float16 weights, and its card says from which."""
+    from replicate.data.synthetic import load_synthetic
+    from replicate.runs.context import Context
+
+    context = Context(Store(smoke), stand_in=True)
+    for record in records_of(smoke, "synthetic"):
+        stored = load_synthetic(Store(smoke).artifact(record, "set"))
+        assert stored.images.dtype == np.uint8 and stored.card["key"] == record.key
+        np.testing.assert_array_equal(stored.labels, synthetic_labels(record.trial.settings))
+        again = cgan_ood.draw(record.trial, context, stored.labels)
+        assert np.mean(again != stored.images) < 0.001  # rounding at the edge of a grey level
+        assert np.abs(again.astype(int) - stored.images).max() <= 1
+
+
+def test_pictures_of_the_judge(smoke):
+    (record,) = records_of(smoke, "judge", dataset="mnist")
+    with np.load(Store(smoke).artifact(record, "mnist_c")) as bundle:
+        assert bundle["images"].shape == (60, 28, 28, 1)
+        np.testing.assert_array_equal(bundle["labels"], np.tile(np.arange(10), 6))
+        clean, *noisy = np.split(bundle["images"].astype(float), 6)
+    errors = [np.abs(part - clean).mean() for part in noisy]
+    assert errors == sorted(errors) and errors[0] > 1
+    with np.load(Store(smoke).artifact(record, "examples")) as bundle:
+        np.testing.assert_array_equal(bundle["labels"], np.repeat(np.arange(CLASSES), 4))
+
+
+def test_held_out_images_reach_no_generator_and_no_training_set(monkeypatch):
+    from replicate.data import load
+    from replicate.runs.context import Context
+    from replicate.training import generator
+
+    data = load("mnist")
+    seen = []
+
+    def keep(trial, context, model, images, labels, order, *rest, **more):
+        seen.append({image.tobytes() for image in np.rint((images + 1) * 127.5).astype(np.uint8)})
+        raise InterruptedError  # what comes after training is not of interest
+
+    monkeypatch.setattr(generator, "run_generator_trial", keep)
+    trials = of(planned("--dataset=mnist", "--generators=1", "--replicates=1"), "generator")
+    with pytest.raises(InterruptedError):
+        list(cgan_ood.run_generators(trials, Context(Store("nowhere"))))
+    held_out = {image.tobytes() for image in data.test.images}
+    assert len(held_out) == 10_000 and len(seen[0]) > 59_000 and not seen[0] & held_out
+    real = real_images(data, trials[0].settings)
+    assert {image.tobytes() for image in real["test"][0]} == held_out
