@@ -18,7 +18,7 @@ def flow(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """A flow chart of named boxes and arrows; nothing is measured, so there are no captions.
 
     `boxes` lists `{ name, text, at, kind }` with `at` in a unit square from the lower left, `kind`
-    one of `"data"`, `"network"`, `"step"`, `"result"`; `arrows` lists `{ from, to, text, bend }`.
+    one of `"data"`, `"network"`, `"step"`, `"result"`; `arrows` lists `{ from, to, text }`.
     """
     figure.set_size_inches(9.6, 6.0)
     axes = figure.subplots()
@@ -38,11 +38,10 @@ def flow(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
             arrowprops=dict(
                 arrowstyle="-|>", color="#6b7682", lw=1.1, patchA=start.get_bbox_patch(),
                 patchB=end.get_bbox_patch(), shrinkA=2, shrinkB=2,
-                connectionstyle=f"arc3,rad={arrow.get('bend', 0.0)}",
             ),
         )  # fmt: skip
         if "text" in arrow:
-            x, y = np.add(start.get_position(), end.get_position()) / 2 + arrow.get("shift", (0, 0))
+            x, y = np.add(start.get_position(), end.get_position()) / 2
             axes.text(
                 x, y, arrow["text"], fontsize=7.5, color="#5b6570", ha="center", va="center",
                 bbox=dict(fc="white", ec="none", pad=0.6), zorder=2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from replicate.evaluation.held_out import exact_interval
 from replicate.evaluation.learning_curves import smoothed
 from replicate.evaluation.statistics import Interval
 from replicate.report.artifacts import NotAvailable
-from replicate.report.config import Selector
+from replicate.report.config import Cell, Selector
 from replicate.report.figure_base import (
     DASHES,
     REPORTED,
@@ -76,12 +76,10 @@ def _draw_measured(axes, curve: Curve, colour: str, style: str) -> None:
         )
 
 
-def _draw_reported(axes, source: Source, block: str, arm: Mapping[str, Any], colour: str) -> None:
-    cells = [
-        c for c in source.config.cells if c.block == block and c.line == arm.get("reported", "")
-    ]
+def _draw_reported(axes, cells: Iterable[Cell], colour: str, step: int) -> None:
+    cells = list(cells)
     if cells:
-        x = [cell.selector.epoch * arm.get("reported_steps", 1) for cell in cells]
+        x = [step * cell.selector.epoch for cell in cells]
         axes.plot(
             x, [cell.reported for cell in cells], ":", color=colour, lw=1.1, marker="o", ms=2.2,
             mfc="white", mew=0.7, zorder=4,
@@ -102,7 +100,7 @@ def _draw_sampling(axes, source: Source, panel: Mapping[str, Any], x: float) -> 
     axes.annotate(text, (x, high), fontsize=7, color=REPORTED, ha="center", va="bottom")
 
 
-def _key(figure, entry: Mapping[str, Any], sides: list[str]) -> None:
+def _key(figure, entry: Mapping[str, Any], sides: Mapping[str, str]) -> None:
     """One legend: colours are arms, line styles say whose."""
     from matplotlib.lines import Line2D
 
@@ -115,8 +113,8 @@ def _key(figure, entry: Mapping[str, Any], sides: list[str]) -> None:
             Line2D([], [], color=REPORTED, ls=":", marker="o", ms=3, mfc="white", label="reported")
         )
     handles += [
-        Line2D([], [], color=REPORTED, ls=DASHES[side.split()[0]], label=f"{side}, band: 95 %")
-        for side in sides
+        Line2D([], [], color=REPORTED, ls=style, label=f"{name}, band: 95 %")
+        for name, style in sides.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
 
@@ -132,19 +130,25 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     panels, by_steps = entry["panels"], entry.get("x", "epoch") == "steps"
     figure.set_size_inches(9.6, 4.4)
     several = figure.subplots(1, len(panels), squeeze=False)[0]
+    styles = DASHES if len(source.views()) > 1 else dict.fromkeys(DASHES, "-")
     said: dict[str, dict[str, str]] = {}
     routes: dict[str, frozenset[str]] = {}
     for axes, panel in zip(several, panels, strict=True):
         for colour, arm in zip(PALETTE, entry["arms"], strict=False):
-            if "reported" in panel:
-                _draw_reported(axes, source, panel["reported"], arm, colour)
+            cells = source.config.cells if "reported" in arm and "reported" in panel else ()
+            _draw_reported(
+                axes,
+                (c for c in cells if (c.block, c.line) == (panel["reported"], arm["reported"])),
+                colour,
+                arm.get("reported_steps", 1) if by_steps else 1,
+            )
             selector = selector_of(entry["source"], **arm["settings"])
             selector = dataclasses.replace(selector, curve=panel["curve"])
             for side, view in source.views():
                 curve = _measured(view, selector, by_steps)
                 if curve is None:
                     continue
-                _draw_measured(axes, curve, colour, DASHES[side])
+                _draw_measured(axes, curve, colour, styles[side])
                 name = named(side, view)
                 said.setdefault(name, {})[arm["label"]] = curve.n
                 routes[name] = routes.get(name, frozenset()) | curve.routes
@@ -154,7 +158,7 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     if not said and not any("reported" in panel for panel in panels):
         figure.clear()
         return empty_panel(figure, [])
-    _key(figure, entry, list(said))
+    _key(figure, entry, {name: styles[name.split()[0]] for name in said})
     return [f"{name}: {_counts(runs)}, {routes_text(routes[name])}" for name, runs in said.items()]
 
 
@@ -165,6 +169,11 @@ def _counts(runs: Mapping[str, str]) -> str:
     return ", ".join(f"{arm} {n}" for arm, n in runs.items())
 
 
+def _minor(value: float, _) -> str:
+    """Labels 2 and 5 of each decade of a logarithmic axis."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "25" else ""
+
+
 def _finish(axes, panel: Mapping[str, Any], by_steps: bool) -> None:
     axes.set(xlabel="optimiser steps" if by_steps else "epoch", ylabel=panel["ylabel"])
     if by_steps:
@@ -173,15 +182,20 @@ def _finish(axes, panel: Mapping[str, Any], by_steps: bool) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     if panel.get("log"):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(_minor)
     if not axes.lines:
         empty(axes, "not run")
 
 
 # ------------------------------------------------------------------ losses by iteration
-def _draw_history(axes, values: np.ndarray, colour: str, label: str) -> None:
+def _draw_history(axes, values: np.ndarray, colour: str, line: Mapping[str, Any]) -> None:
     x = np.arange(1, len(values) + 1)
+    if line.get("raw"):
+        axes.plot(x, values, color=colour, lw=0.6, alpha=0.7, label=line["label"])
+        return
     axes.plot(x, values, color=colour, lw=0.5, alpha=0.3)
-    axes.plot(x, smoothed(values), color=colour, lw=1.5, label=label)
+    axes.plot(x, smoothed(values), color=colour, lw=1.5, label=f"{line['label']}, smoothed")
 
 
 def _draw_digitised(axes, source: Source, line: Mapping[str, Any], colour: str) -> None:
@@ -196,8 +210,8 @@ def history(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """Losses of one generator by iteration, raw and smoothed, with what was read off the report.
 
     The artifact holds one array a name. `panels` lists `{ ylabel, lines, level }`: `lines` of
-    `{ name, label, reported }`, where `reported` names a block of cells, and a horizontal line.
-    Yours is shown before shipped.
+    `{ name, label, reported, raw }`, where `reported` names a block of cells and `raw` asks for no
+    smoothing; a horizontal line. Yours is shown before shipped.
     """
     found, reasons = None, []
     for side, view in reversed(source.views()):
@@ -213,7 +227,7 @@ def history(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     for axes, panel in zip(several, entry["panels"], strict=True):
         for colour, line in zip(PALETTE, panel["lines"], strict=False):
             if found:
-                _draw_history(axes, found[1][line["name"]], colour, f"{line['label']}, smoothed")
+                _draw_history(axes, found[1][line["name"]], colour, line)
             _draw_digitised(axes, source, line, colour)
         if "level" in panel:
             axes.axhline(panel["level"], color=REPORTED, lw=0.8, ls="--")
