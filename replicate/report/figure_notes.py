@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from replicate.report.artifacts import NotAvailable
-from replicate.report.figure_base import Source, caption, empty, empty_panel, load
+from replicate.report.figure_base import Source, caption, empty_panel, load
 
 FILLS = {"data": "#e7eef7", "network": "#e6f2ea", "step": "#f7efe1", "result": "#f3e6e4"}
 
@@ -105,7 +105,11 @@ def beside(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         try:
             text, pixels, values = _row(source, row, count)
         except NotAvailable as reason:
-            empty(axes[count // 2], str(reason))
+            note = axes[0].text(
+                0, 0.5, str(reason), va="center", fontsize=9, color="#777777",
+                transform=axes[0].transAxes,
+            )  # fmt: skip
+            note.set_in_layout(False)  # longer than a picture is wide
             continue
         _draw_row(axes, pixels, values)
         captions.append(text)
