@@ -1,0 +1,288 @@
+"""The three trainings of a deep Boltzmann machine as trials, by the public code's recipe.
+
+Both restricted machines, the second on hidden units of the first, then joint training. Rates,
+decays and schedules are those of github.com/yell/boltzmann-machines (October 2017), on which the
+slides of Lee, Rothenberg and Shah (2017) evidently build (inferred), with that code's arithmetic:
+momentum is multiplied by the rate, and sparsity targets are of the sum over 100 images (see
+`replicate.models.boltzmann`). Schedules are stretched to the number of epochs. What is new here:
+joint training may end early, when the reconstruction error has levelled off.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from replicate.evaluation.images import to_uint8
+from replicate.models.boltzmann import DBM, RBM
+from replicate.runs.files import write_json
+from replicate.runs.seeds import trial_seed, trial_stream
+from replicate.runs.study import Outcome
+from replicate.training.checkpoints import load_weights
+from replicate.training.generator import run_generator_trial
+from replicate.training.telemetry import Strip
+
+SHOWN_CHAINS = 10
+PATIENCE = 20  # epochs of joint training without progress
+UNSEEN = 60  # one image in so many is left out of joint training, as that code's validation set
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the code fixes for a kind of visible units.
+
+    Args:
+        spreads: standard deviation of initial weights, restricted machines.
+        decays: weight decay of both restricted machines and of joint training.
+        longest_chain: Gibbs steps of the second machine grow from one to this.
+        momentum_epochs: epochs in which momentum rises from 0.5 to 0.9, restricted machines; 0
+            for five epochs of 0.5.
+        last_rate: learning rate to which joint training falls in four fifths of its epochs.
+        max_norm: largest norm of the weights that come up into a unit, joint training.
+        tolerance: of mean-field updates.
+        sparsity: arguments of `DBM.compile`.
+    """
+
+    spreads: tuple[float, float]
+    decays: tuple[float, float, float]
+    longest_chain: int
+    momentum_epochs: int
+    last_rate: float
+    max_norm: float
+    tolerance: float
+    sparsity: dict
+
+
+RECIPES = {
+    "bernoulli": Recipe(
+        spreads=(1e-3, 5e-3),
+        decays=(1e-3, 2e-4, 1e-7),
+        longest_chain=6,
+        momentum_epochs=0,
+        last_rate=5e-6,
+        max_norm=6.0,
+        tolerance=1e-7,
+        sparsity={"sparsity_targets": (0.002, 0.001), "sparsity_costs": (1e-2, 5e-3)},
+    ),
+    "gaussian": Recipe(
+        spreads=(8e-4, 1e-2),
+        decays=(0.01, 0.05, 1e-8),
+        longest_chain=1,
+        momentum_epochs=8,
+        last_rate=8e-5,
+        max_norm=4.0,
+        tolerance=1e-11,
+        sparsity={},
+    ),
+}
+
+
+def rising(epochs: int, over: int) -> np.ndarray:
+    """Momentum of each epoch: from 0.5 to 0.9 `over` some epochs; 0: five of 0.5, then 0.9."""
+    if not over:
+        return np.where(np.arange(epochs) < 5, 0.5, 0.9)
+    return np.geomspace(0.5, 0.9, over)[np.minimum(np.arange(epochs), over - 1)]
+
+
+def rbm_schedule(settings, steps: int) -> dict:
+    """How a restricted machine is trained: arguments of `RBM.compile`.
+
+    Args:
+        settings: `visible`, `layer`, `epochs`, `learning_rate` of an rbm trial. Where the chain
+            grows, the rate is divided by its length.
+        steps: steps an epoch.
+    """
+    recipe, epochs = RECIPES[settings["visible"]], settings["epochs"]
+    longest = recipe.longest_chain if settings["layer"] == 2 else 1
+    chain = [1 + longest * epoch // epochs for epoch in range(epochs)]
+    rates = settings["learning_rate"] / np.array(chain)
+    return {
+        "steps_per_epoch": steps,
+        "learning_rates": rates.tolist(),
+        "momenta": (rates * rising(epochs, recipe.momentum_epochs)).tolist(),
+        "gibbs_steps": chain,
+        "l2": recipe.decays[settings["layer"] - 1],
+    }
+
+
+def dbm_schedule(settings, steps: int) -> dict:
+    """How a deep machine is trained: arguments of `DBM.compile`.
+
+    Args:
+        settings: `visible`, `epochs`, `learning_rate`, `stop_tolerance` of a dbm trial.
+        steps: steps an epoch.
+    """
+    recipe, falling = RECIPES[settings["visible"]], max(1, round(0.8 * settings["epochs"]))
+    rates = np.geomspace(settings["learning_rate"], recipe.last_rate, falling)
+    return {
+        "steps_per_epoch": steps,
+        "learning_rates": rates.tolist(),
+        "momenta": (rates * rising(falling, 10)).tolist(),
+        "l2": recipe.decays[2],
+        "mean_field_updates": 50,
+        "mean_field_tolerance": recipe.tolerance,
+        "stop_tolerance": settings["stop_tolerance"],
+        "stop_patience": PATIENCE,
+        **recipe.sparsity,
+    }
+
+
+def run_rbm_trial(trial, context, images, data) -> Outcome:
+    """Train a restricted machine; see `run_generator_trial` for what is stored.
+
+    Args:
+        trial: settings `klass`, `visible`, `layer` (1 or 2), `units`, `epochs`, `batch_size`,
+            `learning_rate`; the second machine's input `below` is the first.
+        context: the worker's context.
+        images: real images uint8 `(n, height, width, channels)`.
+        data: the data set, for the record.
+    """
+    values = images / np.float32(255)
+    if trial.settings["layer"] == 2:
+        values = _load_rbm(trial, context, "below", values.shape[1:]).features(values)
+    machine = build_rbm(trial, values.shape[1:])
+    if machine.visible == "gaussian":
+        machine.adapt(values)
+    size, order = _steps(trial, len(values))
+    machine.compile(**rbm_schedule(trial.settings, len(order(0)) // size))
+    told_none = np.zeros(len(values), np.int64)
+    return run_generator_trial(
+        trial, context, machine, values, told_none, order, data, step_size=size
+    )
+
+
+def run_dbm_trial(trial, context, images, data) -> Outcome:
+    """Train a deep machine from its restricted ones.
+
+    Args:
+        trial: settings `klass`, `visible`, `hidden_1`, `hidden_2`, `epochs`, `batch_size` (also the
+            number of chains), `learning_rate`, `stop_tolerance`; inputs `rbm_1` and `rbm_2`.
+        context: the worker's context.
+        images: real images uint8 `(n, height, width, channels)`; the last sixtieth is left out.
+        data: the data set, for the record.
+
+    Returns:
+        As `run_generator_trial`, with the artifacts `strip` (the persistent chains as training
+        goes) and `summary`.
+    """
+    values = images[: _seen(len(images))] / np.float32(255)
+    size, order = _steps(trial, len(values))
+    machine = build_dbm(trial, values.shape[1:], size)
+    first = _load_rbm(trial, context, "rbm_1", values.shape[1:])
+    second = _load_rbm(trial, context, "rbm_2", (first.hidden,))
+    machine.start_from([first, second], values[:size])
+    machine.compile(**dbm_schedule(trial.settings, len(order(0)) // size))
+    shown = min(SHOWN_CHAINS, size)
+    strip = Strip(
+        lambda: to_uint8(machine.sample(shown, gibbs_steps=1, start="chains")),
+        every=max(1, trial.settings["epochs"] // 10),
+    )
+    outcome = run_generator_trial(
+        trial,
+        context,
+        machine,
+        values,
+        np.zeros(len(values), np.int64),
+        order,
+        data,
+        step_size=size,
+        strip=strip,
+        log=True,
+    )
+    outcome.artifacts["summary"] = context.artifact_dir(trial) / "summary.json"
+    write_json(outcome.artifacts["summary"], {"dbm": machine_rows(machine)})
+    return outcome
+
+
+def draw_images(trial, context, role, images) -> np.ndarray:
+    """Images of a trained machine, by chains from random states.
+
+    Args:
+        trial: settings `per_class`, the number of images, and `gibbs_steps`.
+        context: the worker's context.
+        role: which input is the machine; its released float16 weights are used.
+        images: the images that it was trained from, as of `run_dbm_trial`.
+
+    Returns:
+        uint8 `(per_class, height, width, channels)`.
+    """
+    source = context.input(trial, role).trial
+    size, _ = _steps(source, _seen(len(images)))
+    machine = build_dbm(source, images.shape[1:], size)
+    load_weights(context.input_path(trial, role, "weights"), machine.inference_layers())
+    seed = trial_seed(trial, "dbm_samples/noise", *_place(source))
+    s = trial.settings
+    return to_uint8(machine.sample(s["per_class"], gibbs_steps=s["gibbs_steps"], seed=seed))
+
+
+def build_rbm(trial, below: tuple[int, ...]) -> RBM:
+    """The untrained machine of an rbm trial on visible units of the shape `below`."""
+    s = trial.settings
+    first = s["layer"] == 1
+    return RBM(
+        below,
+        s["units"],
+        visible=s["visible"] if first else "bernoulli",
+        doubled="up" if first else "down",
+        spread=RECIPES[s["visible"]].spreads[s["layer"] - 1],
+        **_seeds(trial),
+    )
+
+
+def build_dbm(trial, image_shape: tuple[int, ...], chains: int) -> DBM:
+    """The untrained machine of a dbm trial."""
+    s = trial.settings
+    return DBM(
+        image_shape,
+        (s["hidden_1"], s["hidden_2"]),
+        visible=s["visible"],
+        chains=chains,
+        max_norm=RECIPES[s["visible"]].max_norm,
+        **_seeds(trial),
+    )
+
+
+def machine_rows(machine: DBM) -> list[list]:
+    """Layers of a deep machine: name, units, and parameters with those of the weights below."""
+    sizes = machine.machine.sizes
+    names = ["visible", *(f"hidden_{level}" for level in range(1, len(sizes)))]
+    below = [0, *sizes[:-1]]
+    return [
+        [n, [size], size * (1 + under)] for n, size, under in zip(names, sizes, below, strict=True)
+    ]
+
+
+def _seen(n: int) -> int:
+    """Images of n that joint training sees."""
+    return n - n // UNSEEN
+
+
+def _place(trial) -> tuple[int, int]:
+    """Numbers that tell a replicate's machines apart: class (10: all) and layer (0: deep)."""
+    klass = trial.settings["klass"]
+    return 10 if klass == "all" else int(klass), trial.settings.get("layer", 0)
+
+
+def _seeds(trial) -> dict[str, int]:
+    """Seeds of a machine's weights and noise."""
+    names = {"seed": "init", "noise_seed": "noise"}
+    return {
+        name: trial_seed(trial, f"{trial.stage}/{s}", *_place(trial)) for name, s in names.items()
+    }
+
+
+def _steps(trial, n: int):
+    """Images a step, and epoch -> order of n images: whole batches only."""
+    size = min(trial.settings["batch_size"], n)
+    name, place = f"{trial.stage}/order", _place(trial)
+    return size, lambda epoch: trial_stream(trial, name, *place, epoch).permutation(n)[
+        : n - n % size
+    ]
+
+
+def _load_rbm(trial, context, role, below) -> RBM:
+    """The trained machine of an input, from its released float16 weights."""
+    machine = build_rbm(context.input(trial, role).trial, below)
+    load_weights(context.input_path(trial, role, "weights"), machine.inference_layers())
+    return machine
