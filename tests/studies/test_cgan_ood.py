@@ -263,7 +263,7 @@ def own_network(tmp_path_factory):
     from replicate.models.stylegan2 import cifar, to_official, write_converted
 
     path = tmp_path_factory.mktemp("network") / "own.safetensors"
-    networks = cifar(channel_base=256, channel_max=8, z_dim=16, w_dim=16)
+    networks = cifar(resolution=8, channel_max=8, z_dim=16, w_dim=16)
     write_converted(path, to_official(*networks), {}, {"source": "a test"})
     return path
 
@@ -294,7 +294,7 @@ def test_a_network_s_set_is_drawn_class_by_class_and_resumed(own_network, tmp_pa
     labels = synthetic_labels(trial.settings)
     context = Context(Store(tmp_path), network=str(own_network))
     images, card = draw_stylegan2(trial, context, labels, cut=20)
-    assert images.shape == (30, 32, 32, 3) and card == {"source": "a test"}
+    assert images.shape == (30, 8, 8, 3) and card == {"source": "a test"}
     generator, _ = from_official(*load_network(own_network)[:2])
     for part, rows in ((1, [6, 7]), (0, [23])):  # class 3 of either part
         expected = sample(generator, [3] * len(rows), trial_seed(trial, "synthetic/z", part, 3))
