@@ -367,7 +367,7 @@ def run_generators(trials, context):
         s = trial.settings
         data = real_data(context, s, s["klass"])
         images = training_images(data, s)
-        outcome = train_gan(trial, context, images, label_of(s), data, kept_epochs(s), PREVIEW)
+        outcome = train_gan(trial, context, images, label_of(s), data, kept_epochs(s))
         if s["klass"] != PLOTTED:
             for name in ("d_loss_ema", "g_loss_ema"):  # as long as there are iterations
                 del outcome.curves[name]
@@ -627,18 +627,19 @@ def set_seconds(trial):
 
 def generator_group(trial):
     """Short generators share a process."""
-    return trial.key if generator_seconds(trial) > 120 else trial.settings["dataset"]
+    return trial.key if generator_seconds(trial) > 120 else "short"
 
 
 def set_group(trial):
-    """Sets of a data set share a process, if they are small."""
+    """Sets of a data set and a point share a process, unless they are large; tiny ones all do."""
     s = trial.settings
-    return s["dataset"], s.get("point"), s["klass"] if s.get("per_class", 0) > 2000 else ""
+    images = s.get("per_class") or s["n_images"]
+    return images > 100 and (s["dataset"], s.get("point"), images > 2000 and s["klass"])
 
 
 def classifier_group(trial):
-    """CNNs on the same resident images share a process."""
-    return trial.settings["dataset"], *trial.inputs.values()
+    """CNNs on the same resident images share a process; short ones all do."""
+    return classifier_seconds(trial) > 5 and (trial.settings["dataset"], *trial.inputs.values())
 
 
 STUDY = Study(
@@ -651,7 +652,7 @@ STUDY = Study(
     datasets=("fids30", "mnist"),
     stages={
         "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
-        "judge": Stage(1, run_judge, classifier_seconds, "lanes"),
+        "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),
         "selection": Stage(1, run_selection, set_seconds, group=set_group),
         "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group),
         "evaluation": Stage(1, run_evaluation, set_seconds, group=set_group),

@@ -25,7 +25,9 @@ from replicate.runs.trial import Trial
 
 PUBLISHED = ("paper", "lite")  # plan labels whose records are shipped
 UNRELEASED = ("set",)  # drawn again from released weights, hence named by shipped records
-LOCAL = ("weights_half",)  # of use during a run only: shipped records do not name them
+# What artifacts are called that shipped records do not name: weights of other epochs, of use during
+# a run only, and pictures that show photographs which are not ours to give away.
+LOCAL = ("weights_", "photographs_")
 OF_PROTOCOL = ("weights",)  # large: those of extensions are not shipped either
 
 
@@ -59,8 +61,12 @@ def _protocol(study: Study, preset: str) -> set[str]:
 
 def _shipped(record: Record, protocol: bool) -> Record:
     """A record as it is shipped: without artifacts that stay in the workdir for good."""
-    local = LOCAL if protocol else (*LOCAL, *OF_PROTOCOL)
-    artifacts = {name: entry for name, entry in record.artifacts.items() if name not in local}
+    local = () if protocol else OF_PROTOCOL
+    artifacts = {
+        name: entry
+        for name, entry in record.artifacts.items()
+        if not name.startswith(LOCAL) and name not in local
+    }
     return dataclasses.replace(record, artifacts=artifacts)
 
 

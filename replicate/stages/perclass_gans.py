@@ -93,7 +93,7 @@ def train_gan(
     label: int,
     data,
     names: Mapping[int, str],
-    shown: int = 10,
+    shown: int = 5,
 ) -> Outcome:
     """Train the GAN of a class to its end.
 
@@ -105,7 +105,7 @@ def train_gan(
         label: the class.
         data: the data set, for the record.
         names: epoch, from 0, whose weights are kept -> name of the artifact; the last epoch is one.
-        shown: fixed noises of the strip.
+        shown: fixed noises of the strip, which has about five snapshots.
 
     Returns:
         What `run_generator_trial` gives, the summaries of `adversarial_metrics`, `n_train`,
@@ -132,9 +132,10 @@ def train_gan(
         pace,
         data,
         step_size=half,
-        strip=Strip(lambda: as_bytes(network, z), max(1, s["epochs"] // 10)),
+        strip=Strip(lambda: as_bytes(network, z), -(-s["epochs"] // 5)),
         keep_weights={f"e{epoch}": epoch + 1 for epoch in names if epoch != last},
         log=True,
+        checkpoint_every=max(1, s["epochs"] // 100),
     )
     outcome.metrics |= {"n_train": len(images), "train_seconds": pace.seconds(s["epochs"])}
     paths = {last: outcome.artifacts.pop("weights")}

@@ -45,6 +45,7 @@ def train_generator(
     strip: Strip | None = None,
     log_dir: Path | None = None,
     after_epoch: Callable[[int], None] = lambda epoch: None,
+    checkpoint_every: int = 1,
 ) -> dict[str, np.ndarray]:
     """Train a generator from its last checkpoint, or from the start, to the last epoch.
 
@@ -56,12 +57,13 @@ def train_generator(
         batch_size: images a step; a last smaller batch is used too.
         order: epoch -> integers: the images of that epoch in their order, as many in each epoch; a
             permutation, or draws with replacement. A function of the epoch alone.
-        checkpoints: where the state is kept after each epoch.
+        checkpoints: where the state is kept after an epoch.
         progress: called with the fraction done and a short text.
         strip: snapshots to take as training goes; restored with the rest.
         log_dir: folder for TensorBoard events and the strip's picture; None logs nothing.
         after_epoch: called with the number of epochs done, before they are checkpointed; it is
             called again for an epoch that a kill undid.
+        checkpoint_every: epochs from one checkpoint to the next; the last epoch has one.
 
     Returns:
         name -> float32 array of each step's value.
@@ -97,7 +99,8 @@ def train_generator(
                 name: np.concatenate([histories.get(name, np.zeros(0, np.float32)), array])
                 for name, array in values.items()
             }
-            checkpoints.save(epoch + 1, {**histories, **kept})
+            if (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs:
+                checkpoints.save(epoch + 1, {**histories, **kept})
             _log_epoch(log, before, values, strip)
     return histories
 
@@ -150,6 +153,7 @@ def run_generator_trial(
     strip: Strip | None = None,
     keep_weights: Mapping[str, int] | None = None,
     log: bool = False,
+    checkpoint_every: int = 1,
 ) -> Outcome:
     """Train a trial's generator to its end and store weights and losses.
 
@@ -166,6 +170,7 @@ def run_generator_trial(
         strip: snapshots of fixed noise to take; stored as the artifact `strip`.
         keep_weights: further artifacts: name -> number of epochs after which weights are kept.
         log: whether to log to `context.log_dir(trial)` as training goes.
+        checkpoint_every: epochs from one checkpoint to the next, more where epochs take seconds.
 
     Returns:
         Epoch means of every loss, and the artifacts `weights` (float16), those of `keep_weights`,
@@ -203,6 +208,7 @@ def run_generator_trial(
         strip=strip,
         log_dir=context.log_dir(trial) if log else None,
         after_epoch=after_epoch,
+        checkpoint_every=checkpoint_every,
     )
     save_weights(artifacts["weights"], model.inference_layers(), card)
     artifacts["batch_loss"] = _write_losses(folder, histories)

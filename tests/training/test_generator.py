@@ -191,6 +191,17 @@ def test_killed_runs_end_bit_identical(whole, tmp_path, reports):
     assert logged(context) == logged(whole[1])
 
 
+def test_a_checkpoint_every_few_epochs(whole, tmp_path):
+    """Epochs after the last checkpoint are trained again; the end is the same."""
+    with pytest.raises(Killed):
+        run(tmp_path, 7, checkpoint_every=3)  # in the fourth epoch of two reports each
+    saved = [path.name for path in (Context(Store(tmp_path)).checkpoint_dir(trial())).iterdir()]
+    assert saved == ["step-3.safetensors"]
+    outcome, context = run(tmp_path, checkpoint_every=3)
+    assert contents(outcome) == contents(whole[0])
+    assert logged(context) == logged(whole[1])
+
+
 def test_killed_between_a_checkpoint_and_its_log(whole, tmp_path, monkeypatch):
     def fail(self, first, values):
         if first == 3:
