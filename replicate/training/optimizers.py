@@ -49,6 +49,8 @@ class FusedAdam(keras.optimizers.Adam):
         ValueError: if `amsgrad` is asked for.
     """
 
+    form = "adam"
+
     def __init__(self, learning_rate=0.001, **kwargs):
         if kwargs.get("amsgrad"):
             raise ValueError("Expected amsgrad=False. Received: amsgrad=True")
@@ -59,7 +61,7 @@ class FusedAdam(keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         slots = [states[index].value.handle for states in (self._momentums, self._velocities)]
         spec = {
-            "name": "adam",
+            "name": self.form,
             "learning_rate": tf.cast(learning_rate, tf.float32),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
@@ -67,6 +69,13 @@ class FusedAdam(keras.optimizers.Adam):
         }
         step = tf.cast(self.iterations + 1, tf.float32)
         fused_update(spec, step, variable.handle, slots, gradient)
+
+
+@keras.saving.register_keras_serializable("replicate")
+class FusedTorchAdam(FusedAdam):
+    """`TorchAdam` by the same kernel: epsilon is added to the bias-corrected root."""
+
+    form = "adam_torch"
 
 
 _CLASSES = {

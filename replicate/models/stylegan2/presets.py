@@ -14,6 +14,8 @@ def cifar(
     z_dim: int = 512,
     w_dim: int = 512,
     conv_clamp: float | None = 256.0,
+    img_channels: int = 3,
+    mbstd_group_size: int = 32,
     seed: int = 0,
 ) -> tuple[Generator, Discriminator]:
     """New networks as the official script's `--cfg=cifar` makes them, fmaps 1.
@@ -31,6 +33,8 @@ def cifar(
         w_dim: dimensions of w.
         conv_clamp: largest absolute value of a map, or None; the script clamps when it trains in
             mixed precision, its default.
+        img_channels: channels of the image.
+        mbstd_group_size: images a group of the discriminator's minibatch standard deviation.
         seed: seed of the generator's initial weights; the discriminator's is the next.
 
     Raises:
@@ -48,6 +52,7 @@ def cifar(
         z_dim=z_dim,
         c_dim=c_dim,
         mapping_widths=(w_dim, w_dim),
+        img_channels=img_channels,
         conv_clamp=conv_clamp,
         seed=seed,
         name="generator",
@@ -55,8 +60,9 @@ def cifar(
     discriminator = Discriminator(
         channels,
         c_dim=c_dim,
+        img_channels=img_channels,
         architecture="orig",
-        mbstd_group_size=32,
+        mbstd_group_size=mbstd_group_size,
         conv_clamp=conv_clamp,
         seed=seed + 1,
         name="discriminator",
