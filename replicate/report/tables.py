@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from replicate.evaluation.held_out import widened
 from replicate.evaluation.hypotheses import Effect
 from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.cells import CellResult, Measured
@@ -52,7 +53,7 @@ def interval_text(interval: Interval | None, planned: int, like: float | None = 
     if interval is None:
         return "-"
     text = number(interval.mean, like)
-    if interval.n > 1:
+    if not math.isnan(interval.low):
         text += f" [{number(interval.low, like)}, {number(interval.high, like)}]"
     runs = f"n = {interval.n}" if interval.n == planned else f"n = {interval.n} of {planned}"
     return f"{text}, {runs}"
@@ -186,7 +187,8 @@ def extras_tables(
     """Numbers without a reported counterpart, a row a point.
 
     With `metric`, the same points under the base settings stand beside; with `metrics`, a column
-    each, and with `every_run` rows of the other runs as well.
+    each, accuracies on `n_test` images where that is given, and with `every_run` rows of the other
+    runs as well.
     """
     views, others = list(views), list(others)
     return [
@@ -223,7 +225,8 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
     for view in views:
         for point in _groups(view, plain, entry):
             arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
-            texts = [_sample_text(view, arm) if view.sample(arm).n else "-" for arm in arms]
+            n_test = entry.get("n_test", 0)
+            texts = [_sample_text(view, arm, n_test) if view.sample(arm).n else "-" for arm in arms]
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
             rows.append((view.side, view.label, format_settings(point), *texts))
@@ -233,12 +236,14 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
     return _extra(entry, ("side", "run", "point", *names), rows)
 
 
-def _sample_text(view: View, selector: Selector) -> str:
+def _sample_text(view: View, selector: Selector, n_test: int = 0) -> str:
+    """Mean and interval; of accuracies on `n_test` images with the sampling of the images."""
     sample = view.sample(selector)
     if sample.problem:
         return sample.problem
     groups = [sample.groups[replicate] for replicate in sample.values]
-    return interval_text(mean_interval(list(sample.values.values()), groups), sample.planned)
+    interval = mean_interval(list(sample.values.values()), groups)
+    return interval_text(widened(interval, n_test) if n_test else interval, sample.planned)
 
 
 def failures_table(views: Iterable[View]) -> Table:

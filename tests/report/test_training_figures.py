@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from replicate.evaluation.held_out import exact_interval
+from replicate.evaluation.held_out import exact_interval, widened
+from replicate.evaluation.statistics import mean_interval
 from replicate.report import figure_kinds
 from replicate.report.cells import compare
 from replicate.report.config import load
@@ -245,3 +246,19 @@ def test_a_curve_is_a_row_of_its_table(seen, study):
     assert rows[1][3:] == ("-", "48 not run (not part of the plan paper)")
     (table,) = cells_tables(study, results)
     assert len(table.rows) == 3 and "cells.csv" in table.note
+
+
+def test_tables_of_few_images_hold_their_sampling(seen, study):
+    from replicate.report.tables import extras_tables
+
+    values = [52 / 76, 54 / 76, 53 / 76]
+    results = [
+        (classifier("real", r), {"val_accuracy_last": value}) for r, value in enumerate(values)
+    ]
+    entry = next(e for e in study.extras if e["id"] == "arms_fids30")
+    entry = entry | {"metrics": ["val_accuracy_last"]}
+    alone = dataclasses.replace(study, extras=(entry,))
+    (table,) = extras_tables(alone, [seen(results)])
+    wide = widened(mean_interval(values), 76)
+    assert table.rows[0][3] == f"0.6974 [{wide.low:.4f}, {wide.high:.4f}], n = 3"
+    assert wide.high - wide.low > 0.2
