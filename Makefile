@@ -5,7 +5,7 @@ PRESET ?= paper
 WORKDIR ?= runs
 FLAGS  ?=
 
-STUDIES := mnist_cvae cifar_dcgan
+STUDIES := mnist_cvae cifar_dcgan fruits_gan mnist_dbm cgan_ood
 RUN     := $(VENV)/bin/python -m
 PIP     := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

@@ -52,7 +52,7 @@ def test_command(command, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["replicate"], ["replicate.mnist_cvae", "--help"], ["replicate.cifar_dcgan", "--help"]],
+    [["replicate"], *([f"replicate.{name}", "--help"] for name in SOURCES)],
 )
 def test_the_overview_and_help_do_without_tensorflow(arguments):
     code = (
