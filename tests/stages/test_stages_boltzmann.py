@@ -1,0 +1,72 @@
+"""Schedules and networks of the Boltzmann machines' trials; mnist_dbm's smoke test trains them."""
+
+import numpy as np
+import pytest
+
+from replicate.runs.trial import Trial
+from replicate.stages.boltzmann import (
+    build_dbm,
+    build_rbm,
+    dbm_schedule,
+    machine_rows,
+    rbm_schedule,
+)
+
+COMMON = {"seed": 0, "klass": "all", "visible": "bernoulli"}
+
+
+def settings(**own):
+    return {**COMMON, "layer": 2, "epochs": 120, "learning_rate": 0.01, **own}
+
+
+def test_the_second_machines_chain_grows_every_20_of_120_epochs():
+    schedule = rbm_schedule(settings(), 1250)
+    assert schedule["gibbs_steps"] == [k for k in range(1, 7) for _ in range(20)]
+    np.testing.assert_allclose(schedule["learning_rates"][::20], 0.01 / np.arange(1, 7))
+    np.testing.assert_allclose(
+        np.divide(schedule["momenta"], schedule["learning_rates"])[[0, 4, 5, 119]],
+        [0.5, 0.5, 0.9, 0.9],
+    )
+    assert schedule["steps_per_epoch"] == 1250 and schedule["l2"] == 2e-4
+
+
+def test_few_epochs_go_through_the_whole_schedule():
+    assert rbm_schedule(settings(epochs=6), 1)["gibbs_steps"] == [1, 2, 3, 4, 5, 6]
+    first = rbm_schedule(settings(layer=1, epochs=3, learning_rate=0.05), 1)
+    assert first["gibbs_steps"] == [1, 1, 1] and first["learning_rates"] == [0.05] * 3
+    joint = {**COMMON, "learning_rate": 2e-3, "stop_tolerance": None}
+    assert dbm_schedule({**joint, "epochs": 1}, 1)["learning_rates"] == [2e-3]
+
+
+def test_joint_training_slows_down_over_four_fifths_of_its_epochs():
+    joint = {**COMMON, "epochs": 100, "learning_rate": 2e-3, "stop_tolerance": 1e-3}
+    schedule = dbm_schedule(joint, 590)
+    rates = np.array(schedule["learning_rates"])
+    assert len(rates) == 80 and rates[[0, -1]] == pytest.approx([2e-3, 5e-6])
+    np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0])  # geometric
+    momenta = np.divide(schedule["momenta"], rates)
+    assert momenta[[0, 9, -1]] == pytest.approx([0.5, 0.9, 0.9])
+
+
+def trial(stage, replicate=0, **own):
+    return Trial("mnist_dbm", stage, 1, {**COMMON, **own}, replicate)
+
+
+def test_the_papers_machine_has_928016_parameters():
+    machine = build_dbm(trial("dbm", hidden_1=512, hidden_2=1024), (28, 28, 1), 100)
+    rows = machine_rows(machine)
+    assert [row[1] for row in rows] == [[784], [512], [1024]]
+    weights = machine.machine.kernels + machine.machine.biases
+    assert sum(row[2] for row in rows) == 928_016 == sum(np.size(w) for w in weights)
+
+
+def test_machines_of_classes_layers_and_replicates_differ():
+    def first_weights(replicate=0, **own):
+        built = build_rbm(trial("rbm", replicate, units=5, **{"layer": 1, **own}), (4,))
+        return built.machine.kernels[0].numpy()
+
+    same, again = first_weights(), first_weights()
+    np.testing.assert_array_equal(same, again)
+    for other in ({"klass": "3"}, {"replicate": 1}):
+        assert (first_weights(**other) != same).all()
+    assert first_weights(layer=2).std() > 2 * same.std()  # 0.005 in place of 0.001
