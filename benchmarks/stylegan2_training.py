@@ -207,7 +207,8 @@ def part_functions(model):
     }
     def gradient(run, sources):
         with tf.GradientTape() as tape:
-            tape.watch(sources)
+            if tf.is_tensor(sources):  # weights are watched as it is
+                tape.watch(sources)
             total = tf.reduce_sum(run() ** 2)
         found = tape.gradient(total, sources)
         return tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(found)])

@@ -1,4 +1,4 @@
-"""`python -m replicate.models.stylegan2`: convert an official network; draw a sheet of samples."""
+"""`python -m replicate.models.stylegan2`: convert an official network; draw samples; train one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from replicate.models.stylegan2.files import (
     LICENCE,
@@ -18,6 +19,9 @@ from replicate.models.stylegan2.files import (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 1 if a file is missing, refused or does not fit."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["train"]:  # has its own flags, and its own parts of the package
+        return import_module("replicate.train_stylegan2").main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     sampling.add_argument("--truncation_psi", type=float, default=1.0, help="1: no truncation")
     sampling.add_argument("--noise_mode", choices=("const", "random", "none"), default="const")
     sampling.add_argument("target", help="picture to write, .png")
+    commands.add_parser("train", help="train a network on images; see train --help", add_help=False)
     return parser
 
 
