@@ -22,6 +22,7 @@ stretches by accident (`no_stretch`), ten times the learning rate (`learning_rat
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 import time
 
@@ -474,14 +475,16 @@ def run_evaluation(trials, context):
         held_out = by_class(data.test, [label_of(trial.settings)])[0]
         return training_images(data, trial.settings), held_out
 
-    single = [trial for trial in trials if trial.settings["klass"] != "all"]
     features = functools.partial(features_of, context=context)
-    for trial, outcome in evaluate_sets(single, context, features_of=features, real_of=real_of):
-        judge_set(trial, outcome, context, *real_of(trial))
-        yield trial, outcome
-    for trial in trials:
-        if trial.settings["klass"] == "all":
-            yield trial, evaluate_pooled(trial, context)
+    for pooled, members in itertools.groupby(trials, lambda t: t.settings["klass"] == "all"):
+        if pooled:
+            yield from ((trial, evaluate_pooled(trial, context)) for trial in members)
+            continue
+        for trial, outcome in evaluate_sets(
+            members, context, features_of=features, real_of=real_of, shown=PREVIEW
+        ):
+            judge_set(trial, outcome, context, *real_of(trial))
+            yield trial, outcome
 
 
 def judge_set(trial, outcome, context, train, held_out):
