@@ -63,6 +63,8 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/classifier_lanes.py
 	$(VENV)/bin/python benchmarks/dcgan_step.py
+	$(VENV)/bin/python benchmarks/dbm_training.py
+	$(VENV)/bin/python benchmarks/stylegan2_training.py
 
 docs: $(VENV)/.installed-dev
 	$(RUN) pdoc replicate --docformat google --output-directory docs/api

@@ -8,21 +8,29 @@ Every contender runs in a fresh process with its own threads, and the contenders
 that each round is a paired comparison under the same load. Compiling is timed apart.
 """
 
-import argparse
-import datetime
 import json
 import os
-import pathlib
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
+from paired import (
+    ROOT,
+    by_contender,
+    footer,
+    in_process,
+    machine,
+    parser_of,
+    ratio,
+    report_of,
+    rounds_of,
+    save,
+    take_turns,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 BATCH = 20
 CONTENDERS = {
     "fit": "`Model.fit`, defaults",
@@ -206,64 +214,27 @@ def measure_costs(count, quick):
     return costs
 
 
-def in_process(python, script, *arguments):
-    """Returns the JSON that a script prints when run with the arguments in a fresh process."""
-    command = [python, str(pathlib.Path(script).resolve()), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"Expected {arguments} to succeed. Received:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def has_torch(python):
-    """Returns whether an interpreter can import PyTorch."""
-    return not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode
-
-
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    names = ["fit", "lanes2"] if args.quick else list(CONTENDERS)
-    if not args.quick and not has_torch(args.torch_python):
-        names = [name for name in names if not name.startswith("torch")]
-    count = args.images or (2000 if args.quick else 30_000)
     machine_line = machine()
-    rows = []
-    for turn in range(1 if args.quick else args.rounds):
-        for name in names:
-            python = args.torch_python if name.startswith("torch") else sys.executable
-            row = in_process(python, __file__, f"--contender={name}", f"--images={count}")
-            rows.append({"round": turn, **row})
-            print(f"round {turn}: {name} {row['images_per_second']:,.0f} images/s", flush=True)
+    names = ["fit", "lanes2"] if args.quick else list(CONTENDERS)
+    count = args.images or (2000 if args.quick else 30_000)
+
+    def told(row):
+        return f"{row['images_per_second']:,.0f} images/s"
+
+    rows = take_turns(__file__, names, args, [f"--images={count}"], told)
     quick = ["--quick"] if args.quick else []
     costs = in_process(
         sys.executable, __file__, "--costs", f"--images={min(count, 10_000)}", *quick
     )
-    return {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine_line,
-        "images": count,
-        "batch_size": BATCH,
-        "rows": rows,
-        "costs_us_per_image": costs,
-    }
-
-
-def machine():
-    """Returns one line on the processor and its load, which should be near zero."""
-    model = platform.processor() or platform.machine()
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = lines[0].split(":")[1].strip() if lines else model
-    load = os.getloadavg()[0]
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}; load at the start {load:.1f}"
+    more = {"images": count, "batch_size": BATCH, "costs_us_per_image": costs}
+    return report_of(machine_line, rows, **more)
 
 
 def table(report):
     """Returns the Markdown table: speed, ratio to `fit` and to PyTorch, memory."""
-    by_name = {}
-    for row in report["rows"]:
-        by_name.setdefault(row["contender"], []).append(row)
+    by_name = by_contender(report)
     lines = [
         "| contender | images/s, median | min | x `fit` | x PyTorch | x PyTorch, one thread "
         "| first steps, s | peak memory, MB |",
@@ -271,7 +242,8 @@ def table(report):
     ]
     for name, rows in by_name.items():
         speeds = [row["images_per_second"] for row in rows]
-        ratios = [_ratio(rows, by_name.get(base)) for base in ("fit", "torch", "torch1")]
+        bases = (by_name.get(base) for base in ("fit", "torch", "torch1"))
+        ratios = [ratio(rows, base, lambda row: 1 / row["images_per_second"]) for base in bases]
         lines.append(
             f"| {CONTENDERS[name]} | {statistics.median(speeds):,.0f} | {min(speeds):,.0f} "
             f"| {' | '.join(ratios)} "
@@ -281,24 +253,8 @@ def table(report):
     return "\n".join(lines)
 
 
-def _ratio(rows, base):
-    """Returns median and least of the round-by-round ratios, as text."""
-    if base is None:
-        return "-"
-    ratios = [
-        a["images_per_second"] / b["images_per_second"] for a, b in zip(rows, base, strict=True)
-    ]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
-
-
 def write(report):
     """Writes the JSON, the page and the plot."""
-    results = ROOT / "benchmarks" / "results" / "classifier_lanes.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(report, indent=1) + "\n")
-    versions = {}
-    for row in report["rows"]:
-        versions |= row["versions"]
     page = f"""# Benchmarks
 
 Written by `python benchmarks/classifier_lanes.py`; raw numbers in
@@ -307,21 +263,20 @@ Written by `python benchmarks/classifier_lanes.py`; raw numbers in
 ## Classifier lanes
 
 The sigmoid LeNet (61,706 parameters), batch {report["batch_size"]}, Adam, one epoch of
-{report["images"]:,} images a network, in {1 + max(r["round"] for r in report["rows"])} rounds in
+{report["images"]:,} images a network, in {rounds_of(report)} rounds in
 which the contenders take turns, each in a fresh process. Ratios are taken within a round: median
 (least). "First steps" holds tracing and compiling, once a process. Memory is the whole process.
 
 {table(report)}
 
-{report["machine"]}; {", ".join(f"{k} {v}" for k, v in versions.items())}; {report["date"]}.
+{footer(report)}
 
 ![Cost of an image by lanes, batch size and width](../figures/benchmark_lanes.png)
 
 Microseconds an image over all lanes, two lanes and batch {report["batch_size"]} unless the axis
 says otherwise; width multiplies the channels and units of every hidden layer.
 """
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "benchmarks.md").write_text(page)
+    save("classifier_lanes", "benchmarks", report, page)
     plot(report["costs_us_per_image"], ROOT / "figures" / "benchmark_lanes.png")
 
 
@@ -354,12 +309,8 @@ def plot(costs, path):
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two contenders once; writes nothing")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument("--images", type=int, help="images of one epoch")
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
     parser.add_argument("--costs", action="store_true", help="run the cost axes here, print JSON")
     args = parser.parse_args()
     if args.contender:

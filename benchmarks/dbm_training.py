@@ -10,20 +10,30 @@ runs in a fresh process, and the contenders take turns, so that each round is a 
 under the same load. First steps (tracing) are timed apart.
 """
 
-import argparse
-import datetime
 import json
 import os
-import pathlib
 import platform
 import statistics
 import sys
 
 import numpy as np
-from classifier_lanes import has_torch, in_process, machine
-from dcgan_step import SIDE, sgemm_rate, timed
+from paired import (
+    ROOT,
+    SIDE,
+    by_contender,
+    footer,
+    machine,
+    median_ms,
+    parser_of,
+    report_of,
+    rounds_of,
+    save,
+    sgemm_rate,
+    shares_of_sgemm,
+    take_turns,
+    timed,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 VISIBLE, LOW, HIGH = 784, 512, 1024
 BATCHES = {"rbm1": 48, "rbm2": 48, "dbm": 100, "dbm_torch": 100}
 GIBBS = {"rbm1": 1, "rbm2": 6, "dbm": 1, "dbm_torch": 1}  # the lower machine's CD-1, the last CD-6
@@ -176,42 +186,26 @@ def measure(contender, steps):
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    names = ["rbm1", "dbm"] if args.quick else list(CONTENDERS)
-    if not args.quick and not has_torch(args.torch_python):
-        names = [name for name in names if not name.endswith("torch")]
     machine_line = machine()
-    rows = []
-    for turn in range(1 if args.quick else args.rounds):
-        for name in names:
-            python = args.torch_python if name.endswith("torch") else sys.executable
-            steps = 1 if args.quick else args.steps
-            row = in_process(python, __file__, f"--contender={name}", f"--steps={steps}")
-            rows.append({"round": turn, **row})
-            print(f"round {turn}: {name} {statistics.median(row['step_ms']):.1f} ms", flush=True)
-    return {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine_line,
-        "step_gflop": {name: step_gflop(name) for name in names},
-        "rows": rows,
-    }
+    names = ["rbm1", "dbm"] if args.quick else list(CONTENDERS)
+    steps = 1 if args.quick else args.steps
+    rows = take_turns(
+        __file__, names, args, [f"--steps={steps}"], lambda row: f"{median_ms(row):.1f} ms"
+    )
+    return report_of(machine_line, rows, step_gflop={name: step_gflop(name) for name in names})
 
 
 def table(report):
     """Returns the Markdown table: times, rates and their share of the machine's."""
-    by_name = {}
-    for row in report["rows"]:
-        by_name.setdefault(row["contender"], []).append(row)
     lines = [
         "| contender | GFLOP a step | ms a step, median | min | GFLOP/s | sgemm GFLOP/s "
         "| share of sgemm, median (least) | first steps, s |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, rows in by_name.items():
+    for name, rows in by_contender(report).items():
         gflop = report["step_gflop"][name]
         every = [ms for row in rows for ms in row["step_ms"]]
-        rates = [1e3 * gflop / statistics.median(row["step_ms"]) for row in rows]
-        sgemm = [statistics.mean(row["sgemm_gflops"]) for row in rows]
-        shares = [rate / peak for rate, peak in zip(rates, sgemm, strict=True)]
+        rates, sgemm, shares = shares_of_sgemm(rows, gflop)
         lines.append(
             f"| {CONTENDERS[name]} | {gflop:.2f} | {statistics.median(every):.1f} "
             f"| {min(every):.1f} | {statistics.median(rates):.0f} "
@@ -224,12 +218,6 @@ def table(report):
 
 def write(report):
     """Writes the JSON and the page."""
-    results = ROOT / "benchmarks" / "results" / "dbm_training.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(report, indent=1) + "\n")
-    versions = {}
-    for row in report["rows"]:
-        versions |= row["versions"]
     page = f"""# Training steps of the MNIST Boltzmann machines
 
 Written by `python benchmarks/dbm_training.py`; raw numbers in
@@ -237,26 +225,21 @@ Written by `python benchmarks/dbm_training.py`; raw numbers in
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
 sigmoids and updates of weights take time but count nothing. Contenders take turns in
-{1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process, default threads.
+{rounds_of(report)} rounds, each in a fresh process, default threads.
 "sgemm" is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and
 after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 
 {table(report)}
 
-{report["machine"]}; {", ".join(f"{k} {v}" for k, v in versions.items())}; {report["date"]}.
+{footer(report)}
 """
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "dbm_benchmarks.md").write_text(page)
+    save("dbm_training", "dbm_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two contenders once; writes nothing")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=5, help="tens of steps a contender and round")
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
     args = parser.parse_args()
     if args.contender:
         print(json.dumps(measure(args.contender, args.steps)))

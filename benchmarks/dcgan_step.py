@@ -10,11 +10,8 @@ matrix products just before and just after its steps. First steps (tracing, comp
 apart.
 """
 
-import argparse
-import datetime
 import json
 import os
-import pathlib
 import platform
 import resource
 import statistics
@@ -22,9 +19,25 @@ import sys
 import time
 
 import numpy as np
-from classifier_lanes import has_torch, in_process, machine
+from paired import (
+    ROOT,
+    SIDE,
+    WARM_UP_STEPS,
+    by_contender,
+    footer,
+    machine,
+    median_ms,
+    parser_of,
+    ratio,
+    report_of,
+    rounds_of,
+    save,
+    sgemm_rate,
+    shares_of_sgemm,
+    take_turns,
+    timed,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 BATCH = 64
 LATENT = 100
 RATES = (1e-3, 2e-4)  # generator, discriminator
@@ -35,8 +48,6 @@ CONTENDERS = {
     "torch": "PyTorch twin, float32",
     "torch_bf16": "PyTorch twin, bfloat16 autocast",
 }
-WARM_UP_STEPS = 3
-SIDE = 2048  # of the matrices whose product is timed
 
 
 def step_gflop():
@@ -60,30 +71,6 @@ def step_gflop():
 def random_images(count):
     """Returns float32 images `(count, 32, 32, 3)` in [-1, 1]."""
     return np.random.default_rng(0).uniform(-1, 1, (count, 32, 32, 3)).astype("float32")
-
-
-def sgemm_rate(multiply, synchronise=lambda value: None):
-    """Returns GFLOP/s of a product of two square matrices, the best of five."""
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        synchronise(multiply())
-        seconds.append(time.perf_counter() - start)
-    return 2e-9 * SIDE**3 / min(seconds[1:])
-
-
-def timed(step, steps):
-    """Returns seconds of the first steps together, and of each further one."""
-    start = time.perf_counter()
-    for _ in range(WARM_UP_STEPS):
-        step()
-    first = time.perf_counter() - start
-    seconds = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    return first, seconds
 
 
 def run_tensorflow(contender, steps):
@@ -261,32 +248,18 @@ def measure(contender, steps):
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    names = ["ours", "ours_bf16"] if args.quick else list(CONTENDERS)
-    if not args.quick and not has_torch(args.torch_python):
-        names = [name for name in names if not name.startswith("torch")]
     machine_line = machine()
-    rows = []
-    for turn in range(1 if args.quick else args.rounds):
-        for name in names:
-            python = args.torch_python if name.startswith("torch") else sys.executable
-            steps = 3 if args.quick else args.steps
-            row = in_process(python, __file__, f"--contender={name}", f"--steps={steps}")
-            rows.append({"round": turn, **row})
-            print(f"round {turn}: {name} {statistics.median(row['step_ms']):.0f} ms", flush=True)
-    return {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine_line,
-        "batch_size": BATCH,
-        "step_gflop": step_gflop(),
-        "rows": rows,
-    }
+    names = ["ours", "ours_bf16"] if args.quick else list(CONTENDERS)
+    steps = 3 if args.quick else args.steps
+    rows = take_turns(
+        __file__, names, args, [f"--steps={steps}"], lambda row: f"{median_ms(row):.0f} ms"
+    )
+    return report_of(machine_line, rows, batch_size=BATCH, step_gflop=step_gflop())
 
 
 def table(report):
     """Returns the Markdown table: times, rates, ratios within a round, memory."""
-    by_name = {}
-    for row in report["rows"]:
-        by_name.setdefault(row["contender"], []).append(row)
+    by_name = by_contender(report)
     lines = [
         "| contender | ms a step, median | min | GFLOP/s | sgemm GFLOP/s | share of sgemm "
         "| x plain Keras | x PyTorch | x PyTorch bfloat16 | first steps, s | peak memory, MB |",
@@ -294,10 +267,9 @@ def table(report):
     ]
     for name, rows in by_name.items():
         every = [ms for row in rows for ms in row["step_ms"]]
-        rates = [1e3 * report["step_gflop"] / statistics.median(row["step_ms"]) for row in rows]
-        sgemm = [statistics.mean(row["sgemm_gflops"]) for row in rows]
-        shares = [rate / peak for rate, peak in zip(rates, sgemm, strict=True)]
-        ratios = [_ratio(rows, by_name.get(base)) for base in ("keras", "torch", "torch_bf16")]
+        rates, sgemm, shares = shares_of_sgemm(rows, report["step_gflop"])
+        bases = (by_name.get(base) for base in ("keras", "torch", "torch_bf16"))
+        ratios = [ratio(rows, base, median_ms) for base in bases]
         lines.append(
             f"| {CONTENDERS[name]} | {statistics.median(every):.0f} | {min(every):.0f} "
             f"| {statistics.median(rates):.0f} | {statistics.median(sgemm):.0f} "
@@ -308,32 +280,15 @@ def table(report):
     return "\n".join(lines)
 
 
-def _ratio(rows, base):
-    """Returns median and least of the round-by-round ratios of speed, as text."""
-    if base is None:
-        return "-"
-    ratios = [
-        statistics.median(b["step_ms"]) / statistics.median(a["step_ms"])
-        for a, b in zip(rows, base, strict=True)
-    ]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
-
-
 def write(report):
     """Writes the JSON and the page."""
-    results = ROOT / "benchmarks" / "results" / "dcgan_step.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(report, indent=1) + "\n")
-    versions = {}
-    for row in report["rows"]:
-        versions |= row["versions"]
     page = f"""# A training step of the CIFAR-10 DCGAN
 
 Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results/dcgan_step.json`.
 
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
-in {1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process, default threads.
+in {rounds_of(report)} rounds, each in a fresh process, default threads.
 Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
 is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and after. The
 PyTorch twin, too, sends real and generated images through its discriminator together and asks for
@@ -341,20 +296,15 @@ no gradient that is not used. "First steps" holds tracing and compiling.
 
 {table(report)}
 
-{report["machine"]}; {", ".join(f"{k} {v}" for k, v in versions.items())}; {report["date"]}.
+{footer(report)}
 """
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "dcgan_benchmarks.md").write_text(page)
+    save("dcgan_step", "dcgan_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two contenders once; writes nothing")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=15, help="steps a contender and round")
-    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
     args = parser.parse_args()
     if args.contender:
         print(json.dumps(measure(args.contender, args.steps)))

@@ -8,11 +8,8 @@ paired comparison under the same load. Each process also measures the machine's 
 matrix products before and after. A naive contender first shows that it computes the same.
 """
 
-import argparse
-import datetime
 import json
 import os
-import pathlib
 import platform
 import resource
 import statistics
@@ -20,10 +17,21 @@ import sys
 import time
 
 import numpy as np
-from classifier_lanes import in_process, machine
-from dcgan_step import SIDE, sgemm_rate
+from paired import (
+    ROOT,
+    SIDE,
+    by_contender,
+    footer,
+    machine,
+    parser_of,
+    ratio,
+    report_of,
+    rounds_of,
+    save,
+    sgemm_rate,
+    take_turns,
+)
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 BATCH, RESOLUTION, CLASSES, LATENT = 64, 32, 10, 128
 CONTENDERS = {
     "ours": "this package",
@@ -205,6 +213,7 @@ def part_functions(model):
         ),
         "augmentation": (lambda: pipeline.augment(images, 1.0, seed=[0, 1]), images),
     }
+
     def gradient(run, sources):
         with tf.GradientTape() as tape:
             if tf.is_tensor(sources):  # weights are watched as it is
@@ -298,27 +307,19 @@ def seconds_of(run, repeats):
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    machine_line, rows = machine(), []
+    machine_line = machine()
     flags = [f"--{name}={getattr(args, name)}" for name in ("channel_base", "channel_max")]
     flags += [f"--repeats={args.repeats}"] + ["--quick"] * args.quick
-    for turn in range(1 if args.quick else args.rounds):
-        for name in CONTENDERS:
-            row = in_process(sys.executable, __file__, f"--contender={name}", *flags)
-            rows.append({"round": turn, **row})
-            print(f"round {turn}: {name} {row['errors'] or 'all parts ran'}", flush=True)
-    return {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine_line,
-        "channels": channels_of(args),
-        "batch_size": BATCH,
-        "gflop": part_gflop(args),
-        "rows": rows,
-    }
+    rows = take_turns(
+        __file__, CONTENDERS, args, flags, lambda row: row["errors"] or "all parts ran"
+    )
+    more = {"channels": channels_of(args), "batch_size": BATCH, "gflop": part_gflop(args)}
+    return report_of(machine_line, rows, **more)
 
 
 def table(report):
     """Returns the Markdown table: time and rate of each part, and the naive ones' times."""
-    by_name = {name: [r for r in report["rows"] if r["contender"] == name] for name in CONTENDERS}
+    by_name = by_contender(report)
     rates = [statistics.mean(row["sgemm_gflops"]) for row in by_name["ours"]]
     lines = [
         "| part | ms, median | min | GFLOP | GFLOP/s | share of sgemm | zeros between: x slower "
@@ -345,11 +346,7 @@ def _ratio(part, ours, naive):
     """Returns median and least of the round-by-round ratios of time, or that it does not run."""
     if any(part not in row["ms"] for row in naive):
         return "does not run"
-    ratios = [
-        statistics.median(b["ms"][part]) / statistics.median(a["ms"][part])
-        for a, b in zip(ours, naive, strict=True)
-    ]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
+    return ratio(ours, naive, lambda row: statistics.median(row["ms"][part]))
 
 
 def errors_of(report):
@@ -364,10 +361,7 @@ def errors_of(report):
 
 def write(report):
     """Writes the JSON and the page."""
-    results = ROOT / "benchmarks" / "results" / "stylegan2_training.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(report, indent=1) + "\n")
-    memory = max(r["peak_memory_mb"] for r in report["rows"] if r["contender"] == "ours")
+    memory = max(row["peak_memory_mb"] for row in by_contender(report)["ours"])
     rate = statistics.median(statistics.mean(row["sgemm_gflops"]) for row in report["rows"])
     page = f"""# A training step of StyleGAN2-ADA
 
@@ -376,7 +370,7 @@ Written by `python benchmarks/stylegan2_training.py`; raw numbers in
 
 {RESOLUTION} x {RESOLUTION} colour images, batch {report["batch_size"]}, float32, maps of
 {report["channels"]} channels at 4, 8, … pixels. Contenders take turns in
-{1 + max(r["round"] for r in report["rows"])} rounds, each in a fresh process; ratios are taken
+{rounds_of(report)} rounds, each in a fresh process; ratios are taken
 within a round: median (least). "sgemm" is the rate of {SIDE} x {SIDE} float32 matrix products in
 the same process, {rate:.0f} GFLOP/s. GFLOP are counted from the layers; those of the augmentation
 are its matrix products at the widest margin, without the gather between them. Peak memory of a
@@ -388,23 +382,19 @@ What did not run:
 
 {errors_of(report)}
 
-{report["machine"]}; {", ".join(f"{k} {v}" for k, v in report["rows"][0]["versions"].items())};
-{report["date"]}.
+{footer(report)}
 """
-    (ROOT / "docs" / "stylegan2_benchmarks.md").write_text(page)
+    save("stylegan2_training", "stylegan2_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="least width, no step; writes nothing")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument(
         "--repeats", type=int, default=5, help="runs of a part, contender and round"
     )
     parser.add_argument("--channel_base", type=int, default=1024)
     parser.add_argument("--channel_max", type=int, default=128)
-    parser.add_argument("--contender", choices=CONTENDERS, help="run this one here, print JSON")
     args = parser.parse_args()
     if args.quick:
         args.channel_base, args.repeats = 256, 1

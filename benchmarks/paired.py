@@ -1,0 +1,157 @@
+"""What benchmarks share: contenders in fresh processes by turns, and what is written of them."""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SIDE = 2048  # of the matrices whose product gives the machine's rate
+WARM_UP_STEPS = 3
+
+
+def in_process(python, script, *arguments):
+    """Returns the JSON that a script prints when run with the arguments in a fresh process."""
+    command = [python, str(pathlib.Path(script).resolve()), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"Expected {arguments} to succeed. Received:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def take_turns(script, names, args, arguments, told):
+    """Runs every contender once a round, each in a fresh process; returns their rows.
+
+    Contenders with "torch" in their name run in `args.torch_python`, and not at all if that has no
+    PyTorch.
+
+    Args:
+        script: the benchmark, which prints a contender's row as JSON.
+        names: the contenders.
+        args: the command line: `quick`, `rounds` and, if there are such contenders, `torch_python`.
+        arguments: further arguments of every contender.
+        told: row -> what is printed of it.
+    """
+    if any("torch" in name for name in names) and not _has_torch(args.torch_python):
+        names = [name for name in names if "torch" not in name]
+    rows = []
+    for turn in range(1 if args.quick else args.rounds):
+        for name in names:
+            python = args.torch_python if "torch" in name else sys.executable
+            rows.append(
+                {"round": turn, **in_process(python, script, f"--contender={name}", *arguments)}
+            )
+            print(f"round {turn}: {name} {told(rows[-1])}", flush=True)
+    return rows
+
+
+def _has_torch(python):
+    return not subprocess.run([python, "-c", "import torch"], capture_output=True).returncode
+
+
+def machine():
+    """Returns one line on the processor and its load, which should be near zero."""
+    model = platform.processor() or platform.machine()
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].split(":")[1].strip() if lines else model
+    load = os.getloadavg()[0]
+    return f"{model}, {os.cpu_count()} cores, {platform.system()}; load at the start {load:.1f}"
+
+
+def report_of(machine_line, rows, **more):
+    """Returns the report as a dictionary; `machine_line` is from before the first round."""
+    today = datetime.date.today().isoformat()
+    return {"date": today, "machine": machine_line, **more, "rows": rows}
+
+
+def by_contender(report):
+    """Returns contender -> its rows, a round each."""
+    found = {}
+    for row in report["rows"]:
+        found.setdefault(row["contender"], []).append(row)
+    return found
+
+
+def ratio(rows, base, value):
+    """Returns median and least of `value(base) / value(row)`, round by round, as text."""
+    if base is None:
+        return "-"
+    ratios = [value(b) / value(a) for a, b in zip(rows, base, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f})"
+
+
+def median_ms(row):
+    """Returns the median time of a row's steps."""
+    return statistics.median(row["step_ms"])
+
+
+def shares_of_sgemm(rows, gflop):
+    """Returns each round's rate in GFLOP/s, the machine's, and the share that the one is."""
+    rates = [1e3 * gflop / median_ms(row) for row in rows]
+    sgemm = [statistics.mean(row["sgemm_gflops"]) for row in rows]
+    return rates, sgemm, [rate / peak for rate, peak in zip(rates, sgemm, strict=True)]
+
+
+def sgemm_rate(multiply, synchronise=lambda value: None):
+    """Returns GFLOP/s of a product of two square matrices, the best of five."""
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        synchronise(multiply())
+        seconds.append(time.perf_counter() - start)
+    return 2e-9 * SIDE**3 / min(seconds[1:])
+
+
+def timed(step, steps):
+    """Returns seconds of the first steps together, and of each further one."""
+    start = time.perf_counter()
+    for _ in range(WARM_UP_STEPS):
+        step()
+    first = time.perf_counter() - start
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return first, seconds
+
+
+def rounds_of(report):
+    """Returns how many rounds were run."""
+    return 1 + max(row["round"] for row in report["rows"])
+
+
+def footer(report):
+    """Returns the line on machine, versions and date that ends a page."""
+    versions = {}
+    for row in report["rows"]:
+        versions |= row["versions"]
+    named = ", ".join(f"{k} {v}" for k, v in versions.items())
+    return f"{report['machine']}; {named}; {report['date']}."
+
+
+def save(name, page_name, report, page):
+    """Writes `benchmarks/results/<name>.json` and `docs/<page_name>.md`."""
+    results = ROOT / "benchmarks" / "results" / f"{name}.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(report, indent=1) + "\n")
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / f"{page_name}.md").write_text(page)
+
+
+def parser_of(description, contenders, rounds):
+    """Returns a parser with the flags of every benchmark."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="least that runs; writes nothing")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
+    parser.add_argument("--contender", choices=contenders, help="run this one here, print JSON")
+    return parser
