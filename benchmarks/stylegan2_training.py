@@ -222,12 +222,13 @@ def part_functions(model):
         found = tape.gradient(total, sources)
         return tf.add_n([tf.reduce_sum(part) for part in tf.nest.flatten(found)])
 
+    def compiled(run, sources):  # by closure: arguments of a graph would be other tensors
+        forward = tf.function(lambda: tf.reduce_sum(run() ** 2))
+        return forward, tf.function(lambda: gradient(run, sources))
+
     functions = {}
     for name, (run, sources) in networks.items():
-        functions[name] = tf.function(lambda run=run: tf.reduce_sum(run() ** 2))
-        functions[f"{name}_gradient"] = tf.function(
-            lambda run=run, sources=sources: gradient(run, sources)
-        )
+        functions[name], functions[f"{name}_gradient"] = compiled(run, sources)
     functions["r1"] = tf.function(lambda: model._penalise(images, c))
     steps = resident_steps(lambda *batch: model.train_step(batch), images, labels)
     rows = tf.constant(np.tile(np.arange(BATCH), (16, 1)))
