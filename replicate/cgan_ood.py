@@ -732,8 +732,9 @@ def run_on_one_set(trials, context):
 
     images, labels, tests, provenance = load_sets(trials[0], context)
     n = trials[0].settings["n_train"]
-    trainer = LaneTrainer(images, labels, lanes=context.threads["inter"])
-    del images
+    trainer = LaneTrainer(images, labels, lanes=context.threads["inter"], probes=tests)
+    truths = {name: labels for name, (_, labels) in tests.items()}
+    del images, tests
 
     def job(trial):
         s = trial.settings
@@ -744,14 +745,22 @@ def run_on_one_set(trials, context):
             labels=labels_of(trial, labels, n),
             order=functools.partial(trial_stream, trial, "classifier/order"),
             optimizer={"name": "adam", "learning_rate": s["learning_rate"]},
-            keep=True,
+            probes_at=lambda epoch: probes_of(trial, truths, epoch),
             indices=transfer_order(trial, rows, n) if s["arm"] == "transfer" else None,
         )
 
     for trial, spec, result in run_lanes(trainer, trials, job, context):
         originals = spec.rows[spec.rows < n]
         rare = rare_classes(labels[originals]) if "long_tail" in trial.settings["arm"] else []
-        yield trial, classifier_outcome(trial, result, tests, rare, context, provenance)
+        yield trial, classifier_outcome(trial, result, truths, rare, context, provenance)
+
+
+def probes_of(trial, names, epoch):
+    """Names of the sets that a CNN is tested on after an epoch: all, after the last one."""
+    if epoch < trial.settings["epochs"]:
+        return ()
+    apart = trial.settings["arm"] == "real_vs_synthetic"
+    return [name for name in names if name.startswith("source/") == apart]
 
 
 def transfer_order(trial, rows, n):
@@ -802,6 +811,8 @@ def load_sets(trial, context):
         images, synthetic = images / np.float32(255), synthetic / np.float32(127.5) - 1
     cut = s["n_train"]
     tests = {"original": real["test"], "synthetic": (synthetic[cut:], drawn.labels[cut:])}
+    for kind, name in enumerate(list(tests)):  # the same images, told apart by where they are from
+        tests[f"source/{name}"] = tests[name][0], np.full(s["n_test"], kind)
     provenance = data_provenance(data)
     if s["dataset"] == "mnist":
         tests |= corrupted(*real["test"], s["seed"])
@@ -814,27 +825,26 @@ def load_sets(trial, context):
     return images, np.concatenate([labels, drawn.labels[:cut]]), tests, provenance
 
 
-def classifier_outcome(trial, result, tests, rare, context, provenance):
+def classifier_outcome(trial, result, truths, rare, context, provenance):
     """Metrics, curves and confusion matrices of one CNN."""
     import numpy as np
 
     from replicate.evaluation.confusion import confusion_matrix, per_class_recall
-    from replicate.evaluation.probabilities import class_probabilities, quality
+    from replicate.evaluation.probabilities import quality
     from replicate.runs.files import write_arrays
     from replicate.training.classifiers import training_curves
 
     curves = training_curves(result)
     metrics = {name: values[-1] for name, values in curves.items()}
-    network = network_of(trial)
-    network.set_weights(result.weights)
+    probed = {name: found for (name, _), found in result.probes.items()}
     if trial.settings["arm"] == "real_vs_synthetic":
-        metrics["accuracy_source"] = told_apart(network, tests)
+        metrics["accuracy_source"] = float(np.mean([found.accuracy for found in probed.values()]))
         return Outcome(metrics, curves, {}, provenance, result.wall_seconds)
     matrices = {}
-    for name, (images, labels) in tests.items():
-        shares = class_probabilities(network, images)
-        matrices[name] = confusion_matrix(labels, shares.argmax(axis=1), CLASSES)
-        metrics |= {f"{key}_{name}": value for key, value in quality(shares, labels).items()}
+    for name, found in probed.items():
+        matrices[name] = confusion_matrix(truths[name], found.predictions, CLASSES)
+        found = quality(found.outputs, truths[name])
+        metrics |= {f"{key}_{name}": value for key, value in found.items()}
     metrics["gap_original_synthetic"] = metrics["accuracy_original"] - metrics["accuracy_synthetic"]
     recalls = per_class_recall(matrices["original"])
     metrics["balanced_accuracy_original"] = float(np.nanmean(recalls))
@@ -844,19 +854,6 @@ def classifier_outcome(trial, result, tests, rare, context, provenance):
     path = context.artifact_dir(trial) / "confusion.npz"
     write_arrays(path, kept)
     return Outcome(metrics, curves, {"confusion": path}, provenance, result.wall_seconds)
-
-
-def told_apart(network, tests):
-    """Share of test images that a real-versus-synthetic classifier names rightly, kinds even."""
-    import numpy as np
-
-    from replicate.evaluation.probabilities import class_probabilities
-
-    right = [
-        np.mean(class_probabilities(network, tests[name][0]).argmax(axis=1) == kind)
-        for kind, name in enumerate(("original", "synthetic"))
-    ]
-    return float(np.mean(right))
 
 
 # ------------------------------------------------------------------- the study

@@ -101,11 +101,13 @@ class Probed:
         loss: Mean cross-entropy.
         accuracy: Fraction right.
         predictions: Class given to each image, `(n,)` int64.
+        outputs: The network's outputs, `(n, classes)` float32.
     """
 
     loss: float
     accuracy: float
     predictions: np.ndarray
+    outputs: np.ndarray
 
 
 @dataclasses.dataclass
@@ -236,7 +238,7 @@ class LaneTrainer:
             batch_losses.append(losses)
             train.append((np.average(losses, weights=sizes), hits.sum() / sizes.sum()))
             if job.evaluate_each_epoch and test is not None:
-                loss, accuracy, _ = _evaluate(program, state, test, job.from_logits)
+                loss, accuracy, *_ = _evaluate(program, state, test, job.from_logits)
                 result.test_loss_curve.append(loss)
                 result.test_accuracy_curve.append(accuracy)
             for name in job.probes_at(epoch + 1):
@@ -246,7 +248,7 @@ class LaneTrainer:
         if job.record_batch_loss:
             result.batch_loss = np.concatenate(batch_losses)
         if test is not None:
-            result.test_loss, result.test_accuracy, result.predictions = _evaluate(
+            result.test_loss, result.test_accuracy, result.predictions, _ = _evaluate(
                 program, state, test, job.from_logits
             )
         if job.keep_weights:
@@ -338,13 +340,14 @@ def _seed_random_layers(model, seed):
 
 
 def _evaluate(program, state, test, from_logits):
-    """Returns mean loss, fraction right and the class given to each test image."""
-    loss, guesses = 0.0, []
+    """Returns mean loss, fraction right, and the class and the outputs given to each test image."""
+    loss, parts = 0.0, []
     for first in range(0, len(test.labels), EVAL_BATCH):
         labels = test.labels[first : first + EVAL_BATCH]
         outputs = program.outputs(state, test.images[first : first + EVAL_BATCH])
         loss += float(tf.reduce_sum(example_losses(labels, outputs, from_logits)))
-        guesses.append(np.argmax(outputs, axis=-1))
-    guesses = np.concatenate(guesses)
+        parts.append(np.array(outputs))
+    outputs = np.concatenate(parts)
+    guesses = np.argmax(outputs, axis=-1)
     hits = np.count_nonzero(guesses == test.labels.numpy())
-    return loss / len(guesses), hits / len(guesses), guesses
+    return loss / len(guesses), hits / len(guesses), guesses, outputs

@@ -290,6 +290,10 @@ def test_probes_are_taken_after_the_epochs_asked_for():
         probed = result.probes["a", epoch]
         np.testing.assert_array_equal(probed.predictions, expected.predictions)
         assert (probed.loss, probed.accuracy) == (expected.test_loss, expected.test_accuracy)
+        np.testing.assert_array_equal(probed.outputs.argmax(axis=1), probed.predictions)
+        shares = np.exp(probed.outputs) / np.exp(probed.outputs).sum(axis=1, keepdims=True)
+        loss = -np.log(shares[np.arange(100), LABELS[:100]]).mean()
+        assert probed.loss == pytest.approx(loss, rel=1e-5)
     assert len(result.probes["b", 3].predictions) == 50
 
 
