@@ -1,1 +1,1 @@
-"""What the stages of several studies do with a trial: store a set, compare it with real images."""
+"""What the stages of several studies do with a trial, and what else needs all parts at once."""

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from replicate import train_stylegan2
 from replicate.data.synthetic import save_synthetic
 from replicate.models.stylegan2 import cifar, load_network
 from replicate.models.stylegan2.__main__ import main
 from replicate.runs.context import Context
 from replicate.runs.store import Store
 from replicate.runs.trial import Trial
+from replicate.stages import train_stylegan2
 from replicate.training.ada import augment
 from replicate.training.generator import run_generator_trial
 from replicate.training.stylegan2 import StyleGAN2, TrainingOptions, lazy_adam, new_model

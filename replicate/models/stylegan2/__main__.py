@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, or 1 if a file is missing, refused or does not fit."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["train"]:  # has its own flags, and its own parts of the package
-        return import_module("replicate.train_stylegan2").main(arguments[1:])
+        return import_module("replicate.stages.train_stylegan2").main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
