@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -119,9 +118,7 @@ def test_synthetic_sets_are_the_released_weights_own(smoke):
 
 def test_a_second_run_trains_nothing(smoke, capsys):
     before = sorted(smoke.rglob("records/*"))
-    start = time.monotonic()
     assert STUDY.main([f"--workdir={smoke}", "--preset=smoke"]) == 0
-    assert time.monotonic() - start < 15
     assert "nothing to train" in capsys.readouterr().out
     assert sorted(smoke.rglob("records/*")) == before
 
