@@ -124,7 +124,8 @@ def test_a_second_run_trains_nothing(smoke, capsys):
 
 
 def test_the_report_reads_a_smoke_run_and_gives_no_verdict(smoke, tmp_path):
-    command = [sys.executable, "-m", "replicate.report", f"--workdir={smoke}", f"--out={tmp_path}"]
+    command = [sys.executable, "-m", "replicate.report", "--study=mnist_cvae"]
+    command += [f"--workdir={smoke}", f"--out={tmp_path}"]
     subprocess.run(command, check=True, capture_output=True)
     text = (tmp_path / "REPORT.md").read_text()
     assert "smoke" in text
