@@ -180,8 +180,13 @@ def _finish(axes, panel: Mapping[str, Any], by_steps: bool) -> None:
         axes.set_xscale("log")
     else:
         axes.xaxis.get_major_locator().set_params(integer=True)
+    if panel["curve"].endswith("accuracy"):  # bands of two runs may reach beyond what can be
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.02), min(high, 1.02))
     if panel.get("log"):
+        means = np.concatenate([line.get_ydata() for line in axes.lines] or [[1.0]])
         axes.set_yscale("log")
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], means[means > 0].min() / 2))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(_minor)
     if not axes.lines:
