@@ -42,11 +42,7 @@ def overview(workdir: str) -> str:
     following = None
     for name, citation in SOURCES.items():
         rows.append(f"  {name:<12} {citation}")
-        try:
-            study = load_study(f"replicate.{name}")
-        except ModuleNotFoundError:
-            rows.append("               not in this version")
-            continue
+        study = load_study(f"replicate.{name}")
         rows.append(f"               {study.title}")
         planned = {
             preset: protocol_keys(study, preset)

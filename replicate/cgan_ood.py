@@ -471,20 +471,12 @@ def strip_of(trial, network):
     """A fixed noise a class, drawn again as training goes."""
     import numpy as np
 
+    from replicate.stages.synthetic_sets import draw_bytes
     from replicate.training.telemetry import Strip
 
     z = trial_stream(trial, "generator/strip").standard_normal((CLASSES, network.latent_dim))
     every = max(1, trial.settings["epochs"] // 10)
     return Strip(lambda: draw_bytes(network, z.astype(np.float32), np.arange(CLASSES)), every)
-
-
-def draw_bytes(network, z, labels):
-    """A network's images of noise as uint8 `(n, height, width, channels)`."""
-    import numpy as np
-
-    from replicate.evaluation.images import to_uint8
-
-    return to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2)
 
 
 def run_synthetic(trials, context):
@@ -517,19 +509,13 @@ def synthetic_labels(settings):
 
 def draw(trial, context, labels):
     """Images uint8, one a label, of a network trained here, from its released float16 weights."""
-    import numpy as np
-
+    from replicate.stages.synthetic_sets import draw_in_parts
     from replicate.training.checkpoints import load_weights
 
     network = build_gan(context.input(trial, "generator").trial)
     load_weights(context.input_path(trial, "generator", "weights"), network.inference_layers())
     noise = trial_stream(trial, "synthetic/z").standard_normal((len(labels), network.latent_dim))
-    parts = []
-    for start in range(0, len(labels), 500):
-        batch = slice(start, start + 500)
-        parts.append(draw_bytes(network, noise[batch].astype(np.float32), labels[batch]))
-        context.progress(trial, min(1.0, (start + 500) / len(labels)), "drawing")
-    return np.concatenate(parts)
+    return draw_in_parts(trial, context, network, noise, labels)
 
 
 def run_evaluation(trials, context):

@@ -327,6 +327,7 @@ def strip_of(trial, network):
     """Ten fixed noises, drawn again as training goes (Fig. 2)."""
     import numpy as np
 
+    from replicate.stages.synthetic_sets import draw_bytes
     from replicate.training.telemetry import Strip
 
     z = trial_stream(trial, "generator/strip").standard_normal((PREVIEW, network.latent_dim))
@@ -334,15 +335,6 @@ def strip_of(trial, network):
     labels = np.arange(PREVIEW) if network.num_classes else None
     every = max(1, trial.settings["epochs"] // 10)
     return Strip(lambda: draw_bytes(network, z, labels), every)
-
-
-def draw_bytes(network, z, labels):
-    """A DCGAN's images of noise as uint8 `(n, 32, 32, 3)`."""
-    import numpy as np
-
-    from replicate.evaluation.images import to_uint8
-
-    return to_uint8((np.asarray(network.generate(z, labels)) + 1) / 2)
 
 
 def build_dcgan(trial):
@@ -384,6 +376,7 @@ def draw(trial, context, networks):
     """
     import numpy as np
 
+    from replicate.stages.synthetic_sets import draw_in_parts
     from replicate.training.checkpoints import load_weights
 
     s = trial.settings
@@ -396,13 +389,8 @@ def draw(trial, context, networks):
     load_weights(context.input_path(trial, "generator", artifact), network.inference_layers())
     count, label = sum(split_sizes(s["n_per_class"])), CLASSES.index(s["klass"])
     noise = trial_stream(trial, "synthetic/z", label).standard_normal((count, network.latent_dim))
-    images = np.empty((count, 32, 32, 3), np.uint8)
-    for start in range(0, count, 500):
-        z = noise[start : start + 500].astype(np.float32)
-        labels = np.full(len(z), label) if s["source"] == "joint" else None
-        images[start : start + 500] = draw_bytes(network, z, labels)
-        context.progress(trial, min(1.0, (start + 500) / count), "drawing")
-    return images
+    labels = np.full(count, label) if s["source"] == "joint" else None
+    return draw_in_parts(trial, context, network, noise, labels)
 
 
 def run_evaluation(trials, context):

@@ -90,8 +90,8 @@ def _report(flags: argparse.Namespace) -> int:
     if forest:
         _write(out / "report" / "across" / "across.png", forest.png)
         _write(out / "report" / "across" / "across.svg", forest.svg)
-    _write(out / "REPORT.md", render(pages, "report.md.j2", over_all))
-    _write(out / "REPORT.html", render(pages, "report.html.j2", over_all))
+    _write(out / "REPORT.md", render(pages, "report.md.j2", over_all, forest))
+    _write(out / "REPORT.html", render(pages, "report.html.j2", over_all, forest))
     print(f"wrote {out / 'REPORT.html'}, {out / 'REPORT.md'} and {out / 'report'}/")
     return 0
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.cells import spread
 from replicate.report.config import Series, StudyConfig
 from replicate.report.figure_base import (
@@ -15,9 +14,11 @@ from replicate.report.figure_base import (
     REPORTED,
     Source,
     empty_panel,
+    interval_of,
     legend,
     named,
     routes_text,
+    samples_over,
 )
 from replicate.report.views import Sample, View, complete_rows
 
@@ -26,21 +27,9 @@ MARKERS = ("o", "s", "^", "D", "v")
 
 
 # ------------------------------------------------------------------ means over a setting
-def _points(view: View, series: Series) -> dict[Any, Sample]:
-    """Point -> sample, of the points that have a number."""
-    points = series.over or view.points(series.selector, series.x)
-    samples = {point: view.sample(series.at(point)) for point in points}
-    return {point: sample for point, sample in samples.items() if sample.n}
-
-
-def _interval(sample: Sample) -> Interval:
-    groups = [sample.groups[replicate] for replicate in sample.values]
-    return mean_interval(list(sample.values.values()), groups)
-
-
 def _draw_band(axes, samples: Mapping[Any, Sample], colour: str, style: str, label: str) -> None:
     x = np.array(list(samples), dtype=float)
-    intervals = [_interval(sample) for sample in samples.values()]
+    intervals = [interval_of(sample) for sample in samples.values()]
     axes.plot(
         x, [i.mean for i in intervals], style, color=colour, lw=1.4, marker="o", ms=4, label=label
     )
@@ -66,7 +55,7 @@ def bands(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         routes: frozenset[str] = frozenset()
         for colour, name in zip(PALETTE, entry["series"], strict=False):
             series = source.config.series[name]
-            samples = _points(view, series)
+            samples = samples_over(view, series)
             if not samples:
                 continue
             x = series.x

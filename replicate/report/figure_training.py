@@ -11,17 +11,15 @@ import numpy as np
 from replicate.evaluation.held_out import exact_interval
 from replicate.evaluation.learning_curves import smoothed
 from replicate.evaluation.statistics import Interval
-from replicate.report.artifacts import NotAvailable
 from replicate.report.config import Cell, Selector
 from replicate.report.figure_base import (
     DASHES,
     REPORTED,
     Source,
-    caption,
     empty,
     empty_panel,
+    first_bundle,
     interval_of,
-    load,
     named,
     routes_text,
     selector_of,
@@ -218,15 +216,7 @@ def history(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     `{ name, label, reported, raw }`, where `reported` names a block of cells and `raw` asks for no
     smoothing; a horizontal line. Yours is shown before shipped.
     """
-    found, reasons = None, []
-    for side, view in reversed(source.views()):
-        try:
-            record, arrays = load(view, entry, source)
-        except NotAvailable as reason:
-            reasons.append(f"{side}: {reason}")
-            continue
-        found = caption(side, view, record), arrays
-        break
+    found, reasons = first_bundle(entry, source)
     figure.set_size_inches(7.2, 5.6)
     several = figure.subplots(len(entry["panels"]), 1, sharex=True, squeeze=False)[:, 0]
     for axes, panel in zip(several, entry["panels"], strict=True):

@@ -190,8 +190,10 @@ def _front(pages: list[StudyPage]) -> list[tables.Table]:
     return [counts_table(pages, kind) for kind in ("numbers", "claims")] + [runs_table(pages)]
 
 
-def render(pages: list[StudyPage], template: str, over_all: across.Across) -> str:
-    """Fill a template, `"report.md.j2"` or `"report.html.j2"`."""
+def render(
+    pages: list[StudyPage], template: str, over_all: across.Across, forest: Drawn | None
+) -> str:
+    """Fill a template, `"report.md.j2"` or `"report.html.j2"`; `forest` draws `over_all`."""
     stand_ins = [f"{p.module}, {v.side}, {v.label}" for p in pages for v in p.views if v.stand_in]
     return (
         _environment()
@@ -201,7 +203,7 @@ def render(pages: list[StudyPage], template: str, over_all: across.Across) -> st
             front=_front(pages),
             stand_ins=stand_ins,
             across=across.tables(over_all),
-            forest=across.drawn(over_all),
+            forest=forest,
         )
     )
 

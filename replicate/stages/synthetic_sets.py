@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from replicate.data.synthetic import save_synthetic
-from replicate.evaluation.images import high_frequency_energy
+from replicate.evaluation.images import high_frequency_energy, to_uint8
 from replicate.runs.files import write_arrays
 from replicate.runs.study import Outcome
 
@@ -50,3 +50,27 @@ def store_set(
         write_arrays(artifacts["preview"], {"images": images[rows], "labels": labels[rows]})
     measured = {"n_images": len(images), "high_frequency_energy": high_frequency_energy(images)}
     return Outcome({**measured, **(metrics or {})}, artifacts=artifacts, data=provenance)
+
+
+def draw_bytes(network, noise: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Images of a network that draws them in [-1, 1], as uint8.
+
+    Args:
+        network: `generate(noise, labels)` gives `(n, height, width, channels)`.
+        noise: float32 `(n, latent_dim)`.
+        labels: integers `(n,)`, or None for a network that takes none.
+    """
+    return to_uint8((np.asarray(network.generate(noise, labels)) + 1) / 2)
+
+
+def draw_in_parts(
+    trial, context, network, noise: np.ndarray, labels: np.ndarray | None
+) -> np.ndarray:
+    """A whole set by `draw_bytes`, 500 images at a time, with the trial's progress."""
+    parts = []
+    for start in range(0, len(noise), 500):
+        rows = slice(start, start + 500)
+        given = None if labels is None else labels[rows]
+        parts.append(draw_bytes(network, noise[rows].astype(np.float32), given))
+        context.progress(trial, min(1.0, (start + 500) / len(noise)), "drawing")
+    return np.concatenate(parts)
