@@ -48,6 +48,13 @@ def commit() -> str:
         return "unknown"
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: those it is pinned to, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def environment(threads: dict[str, int]) -> dict[str, Any]:
     """Versions, processor, threads, precision and commit."""
     return {
@@ -55,7 +62,7 @@ def environment(threads: dict[str, int]) -> dict[str, Any]:
         "versions": {package: _version(package) for package in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": threads,
         "precision": "float32",
         "commit": commit(),

@@ -19,7 +19,7 @@ import uuid
 from pathlib import Path
 
 from replicate.runs.context import Context
-from replicate.runs.environment import commit, environment
+from replicate.runs.environment import commit, environment, usable_cores
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, load_study
@@ -32,7 +32,7 @@ def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
     Lanes need as many threads of either kind: XLA runs whole loops in the pool within operations,
     and with one thread there two lanes would take turns.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     if kind == "lanes":
         return {"intra": lanes or cores, "inter": lanes or cores}
     return {"intra": cores, "inter": 1}

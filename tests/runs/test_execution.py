@@ -199,7 +199,18 @@ def test_dask_runs_the_same_trials(toy):
 
 def test_lanes_have_threads_of_both_kinds():
     """XLA runs loops in the pool within operations: with one thread there, lanes take turns."""
+    from replicate.runs.environment import usable_cores
     from replicate.runs.worker import thread_profile
 
     assert thread_profile("lanes", 3) == {"intra": 3, "inter": 3}
-    assert thread_profile("generator") == {"intra": os.cpu_count(), "inter": 1}
+    assert thread_profile("generator") == {"intra": usable_cores(), "inter": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot pin a process here")
+def test_a_pinned_process_takes_no_more_threads_than_its_cores():
+    code = "from replicate.runs.worker import thread_profile; print(thread_profile('lanes'))"
+    command = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {code}"
+    output = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "{'intra': 1, 'inter': 1}"
