@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from replicate.runs.files import write_json
-from replicate.runs.plan import Group
+from replicate.runs.plan import Group, batches
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial
@@ -58,61 +58,69 @@ class Executor:
     ):
         self.study, self.store, self.settings, self.on_event = study, store, settings, on_event
 
+        self.failed: set[str] = set()  # keys of the trials that this run recorded as failed
+
     def run(self, groups: Iterable[Group]) -> None:
         """Run every group whose inputs are there; the others are left for a later run."""
         groups = list(groups)
         if self.settings.executor == "dask":
             self._run_on_dask(groups)
             return
-        for group in groups:
-            self._attempts(group, self._run_here)
+        for batch in batches(groups):
+            first = len(batch) > 1
+            if first:
+                self._run_together(batch)
+            for group in batch:  # what a dead worker left of a batch is run group by group
+                self._attempts(group, ATTEMPTS - first)
 
-    def _attempts(self, group: Group, launch: Callable[[list[Trial]], int]) -> None:
-        for attempt in range(ATTEMPTS):
-            trials = self._runnable(group, skip_failed=attempt > 0)
+    def _run_together(self, batch: list[Group]) -> None:
+        parts, made = [], set()
+        for group in batch:
+            parts.append(self._runnable(group, made))
+            made |= {trial.key for trial in parts[-1]}
+        if made:
+            self._run_here([part for part in parts if part])
+
+    def _attempts(self, group: Group, attempts: int) -> None:
+        for _ in range(attempts):
+            trials = self._runnable(group)
             if not trials:
                 return
-            code = launch(trials)
-        for trial in self._runnable(group, skip_failed=True):
+            code = self._run_here([trials])
+        for trial in self._runnable(group):
             self._record_death(trial, code)
 
-    def _runnable(self, group: Group, skip_failed: bool) -> list[Trial]:
-        """Unfinished trials of a group whose inputs are finished.
+    def _runnable(self, group: Group, before: Iterable[str] = ()) -> list[Trial]:
+        """Unfinished trials of a group whose inputs are finished, or made by those `before`.
 
         A trial that this run has already recorded as failed is not tried again.
         """
         done = self.store.done_keys(self.study.name)
-        failed = self._failed_here if skip_failed else set()
+        inputs = done.union(before)
         return [
             trial
             for trial in group.trials
             if trial.key not in done
-            and trial.key not in failed
-            and done.issuperset(trial.inputs.values())
+            and trial.key not in self.failed
+            and inputs.issuperset(trial.inputs.values())
         ]
-
-    @property
-    def _failed_here(self) -> set[str]:
-        latest = self.store.latest(self.study.name)
-        return {key for key, record in latest.items() if not record.done}
 
     def _record_death(self, trial: Trial, code: int) -> None:
         error = f"worker died {ATTEMPTS} times, last with exit code {code}; see {self.log_path}"
         run_id = f"dead-{time.time_ns()}"
         created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         self.store.write(Record(trial, run_id, "failed", error=error, created=created))
-        self.on_event({"event": "record", "key": trial.key, "status": "failed", "error": error})
+        self._tell({"event": "record", "key": trial.key, "status": "failed", "error": error})
 
     @property
     def log_path(self) -> Path:
         """Where workers' own output goes."""
         return self.store.root / self.study.name / "worker.log"
 
-    def command(self, trials: list[Trial], parent: int) -> list[str]:
-        """Write a job file and return the command that runs it."""
+    def command(self, parts: list[list[Trial]], parent: int) -> list[str]:
+        """Write a job file and return the command that runs its parts, one stage each, in turn."""
         job = {
             "module": self.study.module,
-            "stage": trials[0].stage,
             "workdir": str(self.store.root.resolve()),
             "data_dir": self.settings.data_dir,
             "stand_in": self.settings.stand_in,
@@ -120,14 +128,14 @@ class Executor:
             "network": self.settings.network,
             "lanes": self.settings.lanes,
             "parent": parent,
-            "trials": [trial.spec for trial in trials],
+            "parts": [[trial.spec for trial in trials] for trials in parts],
         }
-        path = self.store.root / self.study.name / "jobs" / f"{trials[0].key[:16]}.json"
+        path = self.store.root / self.study.name / "jobs" / f"{parts[0][0].key[:16]}.json"
         write_json(path, job)
         return [sys.executable, "-m", "replicate.runs.worker", str(path.resolve())]
 
-    def _run_here(self, trials: list[Trial]) -> int:
-        command = self.command(trials, parent=os.getpid())
+    def _run_here(self, parts: list[list[Trial]]) -> int:
+        command = self.command(parts, parent=os.getpid())
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "a") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -147,7 +155,12 @@ class Executor:
             log.write(line)
             return
         if isinstance(event, dict) and "event" in event:
-            self.on_event(event)
+            self._tell(event)
+
+    def _tell(self, event: dict) -> None:
+        if event["event"] == "record" and event["status"] == "failed":
+            self.failed.add(event["key"])
+        self.on_event(event)
 
     def _run_on_dask(self, groups: list[Group]) -> None:
         """Submit every group as soon as its inputs are finished."""
@@ -159,7 +172,7 @@ class Executor:
             active = {}
             while waiting or active:
                 for group in list(waiting):
-                    trials = self._runnable(group, skip_failed=tries.get(id(group), 0) > 0)
+                    trials = self._runnable(group)
                     if not trials:
                         if not _blocked(group, waiting, active):
                             waiting.remove(group)
@@ -167,7 +180,7 @@ class Executor:
                     if _blocked(group, waiting, active):
                         continue
                     waiting.remove(group)
-                    future = client.submit(_remote, self.command(trials, 0), pure=False)
+                    future = client.submit(_remote, self.command([trials], 0), pure=False)
                     active[future.key] = group
                     running.add(future)
                 if not active:
@@ -182,7 +195,7 @@ class Executor:
             with open(self.log_path, "a") as log:
                 self._follow(line, log)
         tries[id(group)] = tries.get(id(group), 0) + 1
-        left = self._runnable(group, skip_failed=True)
+        left = self._runnable(group)
         if left and tries[id(group)] < ATTEMPTS:
             waiting.insert(0, group)
         else:

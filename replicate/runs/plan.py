@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 
 from replicate.runs.flags import overrides, preset_values
 from replicate.runs.store import Plan, Store
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial, canonical_json
+
+TOGETHER = 300.0  # predicted seconds of groups that one process takes in turn
 
 
 def preset_trials(study: Study, preset: str) -> list[Trial]:
@@ -47,11 +50,12 @@ def _of_stages(study: Study, trials: list[Trial], stages: list[str]) -> list[Tri
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Trials that one worker process runs, with their predicted seconds on two cores."""
+    """Trials of a stage that one worker process runs: predicted seconds on two cores, threads."""
 
     stage: str
     trials: tuple[Trial, ...]
     seconds: float
+    threads: str
 
     def describe(self) -> str:
         """A short human name."""
@@ -72,12 +76,12 @@ def groups(study: Study, trials: list[Trial]) -> list[Group]:
     made = []
     for (stage, _), members in collected.items():
         seconds = sum(map(study.stages[stage].seconds, members))
-        made.append(Group(stage, tuple(members), seconds))
+        made.append(Group(stage, tuple(members), seconds, study.stages[stage].threads))
     return _ordered(made)
 
 
 def _ordered(made: list[Group]) -> list[Group]:
-    """Groups after those that produce their inputs, else as they came."""
+    """Groups after those that make their inputs, short ones beside their like."""
     waiting, ordered = list(made), []
     while waiting:
         pending = {trial.key for group in waiting for trial in group.trials}
@@ -87,9 +91,31 @@ def _ordered(made: list[Group]) -> list[Group]:
             raise ValueError(
                 f"Expected inputs to come before their users. Received a circle: {names}"
             )
-        ordered.append(ready[0])
-        waiting.remove(ready[0])
+        alike = [g for g in ready if ordered and can_share([ordered[-1], g])]
+        ordered.append((alike or ready)[0])
+        waiting.remove(ordered[-1])
     return ordered
+
+
+def can_share(several: Iterable[Group]) -> bool:
+    """Whether one worker process may take the groups in turn: short ones, of one thread profile.
+
+    To start a process and import TensorFlow takes seconds, as long as a short group itself.
+    """
+    several = list(several)
+    kinds = {group.threads for group in several} - {"plain"}
+    return len(kinds) < 2 and sum(group.seconds for group in several) <= TOGETHER
+
+
+def batches(ordered: Iterable[Group]) -> list[list[Group]]:
+    """Groups in a row that share a worker process."""
+    made: list[list[Group]] = []
+    for group in ordered:
+        if made and can_share([*made[-1], group]):
+            made[-1].append(group)
+        else:
+            made.append([group])
+    return made
 
 
 def _inputs(group: Group) -> set[str]:

@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One step of a study, executed by worker processes of its own.
+    """One step of a study, executed by worker processes; short groups may share one.
 
     Args:
         version: raised whenever the meaning of the stage changes; part of every trial's key.

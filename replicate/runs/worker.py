@@ -1,8 +1,8 @@
-"""A worker process: runs one group of trials of one stage under its own thread profile.
+"""A worker process: runs groups of trials, of one stage each, under one thread profile.
 
 Started by the executor as `python -m replicate.runs.worker job.json`; TensorFlow's threads cannot
-change after start, hence a process a group. Each trial gets its own record; a trial that raises is
-recorded as failed with its reason and the rest go on.
+change after start, hence a process a group, or for several short groups of one profile. Each trial
+gets its own record; a trial that raises is recorded as failed with its reason and the rest go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from replicate.runs.context import Context
 from replicate.runs.environment import commit, environment, usable_cores
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Record, Store
-from replicate.runs.study import Outcome, Stage, load_study
+from replicate.runs.study import Outcome, Stage, Study, load_study
 from replicate.runs.trial import Trial
 
 
@@ -151,19 +151,31 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides when a worker ends
     job = json.loads(Path(argv[0]).read_text())
     _die_with_parent(job.get("parent", 0))
-    study = load_study(job["module"])
-    stage = study.stages[job["stage"]]
-    store = Store(job["workdir"])
-    locks, trials = _lock_all(store, [Trial.from_spec(spec) for spec in job["trials"]])
-    finished = store.done_keys(study.name)
-    trials = [trial for trial in trials if trial.key not in finished]
-    if not trials:
-        return 0
+    study, store = load_study(job["module"]), Store(job["workdir"])
+    context = None
+    for part in job["parts"]:
+        locks, trials = _lock_all(store, [Trial.from_spec(spec) for spec in part])
+        try:
+            done = store.done_keys(study.name)
+            trials = [t for t in trials if t.key not in done and done.issuperset(t.inputs.values())]
+            if trials:
+                context = context or _context(job, store, study)
+                run_group(study.stages[trials[0].stage], trials, context)
+        finally:
+            for lock in locks:
+                lock.release()
+    return 0
+
+
+def _context(job: dict, store: Store, study: Study) -> Context:
+    """What the job's trials get; sets TensorFlow's threads, unless no part uses it."""
     commit()  # of the code that is loaded now; a record is written much later
-    threads = thread_profile(stage.threads, job.get("lanes", 0))
-    if stage.threads != "plain":
+    kinds = {study.stages[part[0]["stage"]].threads for part in job["parts"]}
+    kind = max(kinds, key=lambda each: each != "plain")
+    threads = thread_profile(kind, job.get("lanes", 0))
+    if kind != "plain":
         configure_tensorflow(threads)
-    context = Context(
+    return Context(
         store,
         job.get("data_dir"),
         job.get("stand_in", False),
@@ -171,12 +183,6 @@ def main(argv: list[str]) -> int:
         job.get("inception_weights"),
         job.get("network"),
     )
-    try:
-        run_group(stage, trials, context)
-    finally:
-        for lock in locks:
-            lock.release()
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from replicate.runs.flags import parse
-from replicate.runs.plan import groups, make_plan
+from replicate.runs.plan import Group, batches, groups, make_plan
 from replicate.runs.publish import publish, reuse_shipped
 from replicate.runs.store import Store
 
@@ -214,3 +215,26 @@ def test_a_pinned_process_takes_no_more_threads_than_its_cores():
         [sys.executable, "-c", command], capture_output=True, text=True, check=True
     )
     assert output.stdout.strip() == "{'intra': 1, 'inter': 1}"
+
+
+def test_short_groups_of_one_profile_share_a_process():
+    def group(stage, seconds, threads):
+        return Group(stage, (), seconds, threads)
+
+    made = [
+        group("generator", 250, "generator"),
+        group("blur", 5, "plain"),
+        group("synthetic", 40, "generator"),
+        group("evaluation", 40, "generator"),
+        group("classifier", 10, "lanes"),
+    ]
+    stages = [[each.stage for each in batch] for batch in batches(made)]
+    assert stages == [["generator", "blur", "synthetic"], ["evaluation"], ["classifier"]]
+
+
+def test_parts_of_a_shared_process_wait_for_nothing_else(toy):
+    """Sources and squares are one process; the squares of a failed source are left."""
+    assert run(toy, "--bad=1:raises") == 1
+    (job,) = toy[1].rglob("jobs/*.json")
+    assert [len(part) for part in json.loads(job.read_text())["parts"]] == [1, 1, 1, 3]
+    assert values_of(toy[1]) == [4, 36]
