@@ -16,7 +16,8 @@ from replicate.evaluation import hypotheses
 from replicate.evaluation.hypotheses import Effect
 from replicate.evaluation.spread import spread_ratio
 from replicate.report.accuracy_tests import ACCURACY_TESTS
-from replicate.report.config import REFERENCE_FIELDS, format_setting
+from replicate.report.config import REFERENCE_FIELDS, format_setting, format_settings
+from replicate.report.evidence import Evidence, of_samples
 from replicate.report.views import Sample, View, complete_rows, same
 
 TestSpec = Mapping[str, Any]
@@ -54,6 +55,13 @@ class Arm:
         matching = zip(self.points, self.samples, strict=True)
         return next(sample for p, sample in matching if same(p, point))
 
+    def evidence(self, points: Sequence[Any], replicates: Sequence[int] = ()) -> list[Evidence]:
+        """The records behind some of its points; of those replicates, if they are given."""
+        points = self.points if self.single else points
+        samples = [self.at(point) for point in points]
+        names = [self.name(point) for point in points]
+        return of_samples(self.label, self.x, names, samples, replicates)
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -65,6 +73,7 @@ class Data:
         groups: the generator of each unit.
         n: number of units: complete replicates, or points.
         samples: every sample that the test rests on.
+        evidence: the records that count, arm by arm and point by point.
         caveat: what limits the units, e.g. `"10 classes, one generator each"`.
     """
 
@@ -73,6 +82,7 @@ class Data:
     groups: list[str]
     n: int
     samples: list[Sample]
+    evidence: list[Evidence] = dataclasses.field(default_factory=list)
     caveat: str = ""
 
     def mean(self, role: str) -> list[float]:
@@ -91,7 +101,12 @@ class Data:
         ]
 
 
-def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> Arm:
+def arm_of(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> Arm:
+    """What a reference of a test means in a view; `at` names the points if a test does.
+
+    Raises:
+        NotRun: if the plan has none of its points.
+    """
     series = view.config.series[reference["series"]]
     fixed = {name: value for name, value in reference.items() if name not in REFERENCE_FIELDS}
     single = not series.x or series.x in fixed
@@ -107,7 +122,8 @@ def _arm(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -> 
     if not points:
         raise NotRun(f"{series.label}: not part of the plan {view.label}")
     samples = [view.sample(series.at(point).at(**fixed)) for point in points]
-    return Arm(series.label, series.x, points, samples, single)
+    label = ", ".join(filter(None, (series.label, format_settings(fixed))))
+    return Arm(label, series.x, points, samples, single)
 
 
 def gather(view: View, test: TestSpec) -> Data:
@@ -117,7 +133,7 @@ def gather(view: View, test: TestSpec) -> Data:
         NotRun: if an arm has none, or replicates or points do not meet.
     """
     roles = {role: value for role, value in test.items() if isinstance(value, Mapping)}
-    arms = {role: _arm(view, reference, test.get("at")) for role, reference in roles.items()}
+    arms = {role: arm_of(view, reference, test.get("at")) for role, reference in roles.items()}
     units = test.get("units", "replicates")
     return _by_replicate(view, arms) if units == "replicates" else _by_point(arms, units)
 
@@ -140,7 +156,8 @@ def _by_replicate(view: View, arms: Mapping[str, Arm]) -> Data:
     widths = {len(p) for p in points.values()} - {1}
     if len(widths) > 1:
         raise NotRun(f"the arms have different points in the plan {view.label}")
-    return Data(columns, points, groups, len(shared), samples)
+    evidence = [each for arm in arms.values() for each in arm.evidence(arm.points, shared)]
+    return Data(columns, points, groups, len(shared), samples, evidence)
 
 
 def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
@@ -169,7 +186,8 @@ def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
     else:
         caveat += f", {min(made)} to {max(made)} generators each"
     names = [str(point) for point in points]
-    return Data(columns, dict.fromkeys(arms, [None]), names, n, every, caveat)
+    evidence = [each for arm in arms.values() for each in arm.evidence(points)]
+    return Data(columns, dict.fromkeys(arms, [None]), names, n, every, evidence, caveat)
 
 
 def _paired_difference(data: Data, test: TestSpec) -> Effect:

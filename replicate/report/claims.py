@@ -10,6 +10,7 @@ from replicate.evaluation.hypotheses import Effect
 from replicate.report.cells import qualified
 from replicate.report.claim_tests import TESTS, Data, NotRun, gather, run_test
 from replicate.report.config import Claim, StudyConfig
+from replicate.report.evidence import Evidence
 from replicate.report.views import Sample, View
 
 
@@ -25,6 +26,7 @@ class Judged:
         effects: `(name of the test, its effect)`.
         n: number of units: complete replicates, or what the tests name.
         p: adjusted `(p_for, p_against)`; None if not run.
+        evidence: the records that the tests rest on, arm by arm.
     """
 
     label: str
@@ -33,6 +35,12 @@ class Judged:
     effects: tuple[tuple[str, Effect], ...] = ()
     n: int = 0
     p: tuple[float, float] | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the trials behind the evidence, each once."""
+        return list(dict.fromkeys(key for each in self.evidence for _, key, _ in each.records))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +87,8 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
     if claim.unscored:
         verdict, reason = "none", claim.unscored
     p = hypotheses.combined([effect for _, effect in effects])
-    return Judged(view.label, verdict, reason, effects, pooled.n, p)
+    evidence = tuple(dict.fromkeys(each for data in gathered for each in data.evidence))
+    return Judged(view.label, verdict, reason, effects, pooled.n, p, evidence)
 
 
 def _adjusted(judged: Mapping[str, Judged], family: Sequence[str]) -> dict[str, tuple]:

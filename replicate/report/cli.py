@@ -55,6 +55,8 @@ def _write_study(page, out: Path) -> None:
     )
     rows = csv_files.claim_rows(page.claims)
     _write(folder / "claim_tests.csv", csv_files.to_csv(csv_files.CLAIM_FIELDS, rows))
+    records = csv_files.record_rows(page.claims, page.sides, out)
+    _write(folder / "claim_records.csv", csv_files.to_csv(csv_files.RECORD_FIELDS, records))
     for figure in page.figures:
         _write(folder / f"{figure.id}.png", figure.png)
         _write(folder / f"{figure.id}.svg", figure.svg)
@@ -90,8 +92,8 @@ def _report(flags: argparse.Namespace) -> int:
     if forest:
         _write(out / "report" / "across" / "across.png", forest.png)
         _write(out / "report" / "across" / "across.svg", forest.svg)
-    _write(out / "REPORT.md", render(pages, "report.md.j2", over_all, forest))
-    _write(out / "REPORT.html", render(pages, "report.html.j2", over_all, forest))
+    for name in ("REPORT.md", "REPORT.html"):
+        _write(out / name, render(pages, f"{name.lower()}.j2", over_all, forest, out))
     print(f"wrote {out / 'REPORT.html'}, {out / 'REPORT.md'} and {out / 'report'}/")
     return 0
 

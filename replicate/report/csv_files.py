@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from replicate.report.cells import CellResult
 from replicate.report.claims import ClaimResult
+from replicate.report.evidence import link
+from replicate.report.views import View
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -39,6 +42,29 @@ def cell_rows(results: Iterable[CellResult]) -> list[tuple]:
             tail = (*numbers, m.planned, m.verdict, m.reason)
             rows.append((*head, cell.margin, side, m.label, *tail))
     return rows
+
+
+RECORD_FIELDS = ("claim", "side", "run", "arm", "replicate", "key", "value", "file")
+
+
+def record_rows(
+    results: Iterable[ClaimResult], views: Mapping[str, View | None], folder: Path
+) -> list[tuple]:
+    """Rows of `RECORD_FIELDS`, one a record of an arm of a claim; files as links from `folder`."""
+    return [
+        (
+            result.claim.id,
+            side,
+            judged.label,
+            each.arm,
+            *record,
+            link(views[side], record[1], folder),
+        )
+        for result in results
+        for side, judged in result.sides.items()
+        for each in judged.evidence
+        for record in each.records
+    ]
 
 
 CLAIM_FIELDS = (

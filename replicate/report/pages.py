@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-import markupsafe
 
 from replicate.report import across, tables
 from replicate.report.cells import CellResult, compare
+from replicate.report.claim_entries import (
+    ClaimEntry,
+    claim_entries,
+    counted,
+    figure_name,
+    with_links,
+)
 from replicate.report.claims import ClaimResult, judge
 from replicate.report.config import StudyConfig
 from replicate.report.figure_base import Source
@@ -22,6 +28,17 @@ from replicate.report.views import View, views_of
 
 CELL_ORDER = ("reproduced", "not reproduced", "inconclusive", "calibration", "not run")
 CLAIM_ORDER = ("supported", "contradicted", "inconclusive", "not run")
+SECTIONS = {
+    "studies": "Studies",
+    "across": "What does synthetic data buy?",
+    "claims": "Claims",
+    "controls": "Controls",
+    "numbers": "Reported numbers",
+    "arms": "Further arms and runs",
+    "choices": "Gaps, contradictions and choices",
+    "figures": "Samples and figures",
+    "log": "Deviations, failures, what was not run, future work",
+}
 SAYS = {"verdict": "verdicts", "indicative": "indicative only", "none": "no verdicts"}
 
 
@@ -77,13 +94,15 @@ def build_study(config: StudyConfig, workdir: Path, shipped: Path) -> StudyPage:
     others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)
     figures = draw_all(Source(config, sides, shipped, tuple(others)))
+    gaps, contradictions, deviations, future_work = tables.log_tables(config)
     failures = tables.failures_table(views)
+    not_run = tables.not_run_table(config, cells, claims)
     groups = {
         "claims": [tables.claims_table(claims, False), tables.claims_table(claims, True)],
         "cells": tables.cells_tables(config, cells),
         "arms": tables.extras_tables(config, shown, others) + _other_tables(config, views, shown),
-        "log": tables.log_tables(config),
-        "missing": [failures] * bool(failures.rows) + [tables.not_run_table(config, cells, claims)],
+        "choices": [gaps, contradictions],
+        "log": [deviations, *[failures] * bool(failures.rows), not_run, future_work],
     }
     margins = margins_commit(config.path)
     return StudyPage(config, views, sides, cells, claims, figures, margins, groups)
@@ -142,29 +161,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z]+", "-", text.split("(")[0].strip().lower())
 
 
-def _figure_name(figure_id: str) -> str:
-    """`"Figure 3. "` for `fig3`, `"Figure 14a. "` for `fig14a`; nothing for figures of ours."""
-    found = re.fullmatch(r"fig(\d+[a-z]?)", figure_id)
-    return f"Figure {found[1]}. " if found else ""
-
-
 def _cell_md(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", "<br>")
-
-
-def _figure_links(text: str, module: str, figures: list[Drawn]) -> markupsafe.Markup:
-    """The text with links from `Figures 9 and 10` to the figures that the page holds."""
-    known = {figure.id for figure in figures}
-
-    def link(number: re.Match) -> str:
-        target = f"fig{number[0]}"
-        return f'<a href="#{module}-{target}">{number[0]}</a>' if target in known else number[0]
-
-    def phrase(found: re.Match) -> str:
-        return re.sub(r"\d+", link, found[0])
-
-    escaped = str(markupsafe.escape(text))
-    return markupsafe.Markup(re.sub(r"Figures? \d+(?:(?:, | and | to )\d+)*", phrase, escaped))
 
 
 def _environment() -> jinja2.Environment:
@@ -179,8 +177,8 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "slug": _slug,
         "md": _cell_md,
-        "figure_name": _figure_name,
-        "figure_links": _figure_links,
+        "figure_name": figure_name,
+        "counted": counted,
         "base64": lambda data: base64.b64encode(data).decode(),
     }
     return environment
@@ -190,16 +188,49 @@ def _front(pages: list[StudyPage]) -> list[tables.Table]:
     return [counts_table(pages, kind) for kind in ("numbers", "claims")] + [runs_table(pages)]
 
 
+def _totals(pages: list[StudyPage]) -> dict[str, str]:
+    """How many studies, claims, controls and reported numbers the page has, in words."""
+    controls = [result.claim.control for page in pages for result in page.claims]
+    found = {"study": len(pages), "claim": controls.count(False), "control": controls.count(True)}
+    found["reported number"] = sum(len(page.cells) for page in pages)
+    return {noun: counted(n, noun) for noun, n in found.items()}
+
+
+def _linked(page: StudyPage, entries: list[ClaimEntry]) -> list[tables.Table]:
+    """Claims and controls as Markdown tables."""
+    return [
+        with_links(table, [e for e in entries if e.claim.control == control], page.module)
+        for table, control in zip(page.tables["claims"], (False, True), strict=True)
+    ]
+
+
 def render(
-    pages: list[StudyPage], template: str, over_all: across.Across, forest: Drawn | None
+    pages: list[StudyPage],
+    template: str,
+    over_all: across.Across,
+    forest: Drawn | None,
+    folder: Path,
 ) -> str:
-    """Fill a template, `"report.md.j2"` or `"report.html.j2"`; `forest` draws `over_all`."""
+    """Fill a template.
+
+    Args:
+        pages: the studies.
+        template: `"report.md.j2"` or `"report.html.j2"`.
+        over_all: differences over all studies.
+        forest: their figure.
+        folder: where the page will lie, for links to records.
+    """
+    claims = {p.module: claim_entries(p.config, p.claims, p.sides, folder) for p in pages}
     stand_ins = [f"{p.module}, {v.side}, {v.label}" for p in pages for v in p.views if v.stand_in]
     return (
         _environment()
         .get_template(template)
         .render(
             pages=pages,
+            claims=claims,
+            linked={page.module: _linked(page, claims[page.module]) for page in pages},
+            totals=_totals(pages),
+            sections=SECTIONS,
             front=_front(pages),
             stand_ins=stand_ins,
             across=across.tables(over_all),

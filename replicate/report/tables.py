@@ -141,11 +141,10 @@ def p_text(p_for: float, p_against: float) -> str:
     return f"{name} < 0.0001" if p < 1e-4 else f"{name} = {p:.2g}"
 
 
-def _judged(side: Judged) -> tuple[str, str]:
+def effect_lines(side: Judged) -> list[str]:
+    """What the tests of a claim gave: a line each, then the number of units and the p value."""
     lines = [_effect(name, effect) for name, effect in side.effects]
-    if side.p:
-        lines.append(f"n = {side.n}; {p_text(*side.p)}")
-    return "\n".join(lines) or "-", _verdict(side)
+    return lines + ([f"n = {side.n}; {p_text(*side.p)}"] if side.p else [])
 
 
 def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
@@ -156,7 +155,8 @@ def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:
         claim = result.claim
         if claim.control != control:
             continue
-        sides = [text for side in shown for text in _judged(result.sides[side])]
+        judged = [result.sides[side] for side in shown]
+        sides = [t for j in judged for t in ("\n".join(effect_lines(j)) or "-", _verdict(j))]
         name = f"{claim.id}\nprimary" if claim.primary else claim.id
         on_reported = f"{claim.reported}\n({claim.on_reported})"
         statement = f"{claim.statement}\n({claim.where})"

@@ -26,6 +26,7 @@ class Sample:
         planned: number of trials that the plan holds.
         failed: keys of trials that failed.
         routes: data routes behind the numbers.
+        keys: replicate -> key of the trial that the number was read from.
         problem: why there is no number; empty if there is one.
     """
 
@@ -34,6 +35,7 @@ class Sample:
     planned: int = 0
     failed: tuple[str, ...] = ()
     routes: frozenset[str] = frozenset()
+    keys: Mapping[int, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -121,9 +123,12 @@ class View:
         self.records = {t.key: records[t.key] for t in plan.trials if t.key in records}
         self.done = [record for record in self.records.values() if record.done]
         self.failed = [record for record in self.records.values() if not record.done]
-        self._by_stage: dict[str, list[Trial]] = {}
+        # stage -> settings -> trials: those of equal settings match a selector together
+        self._by_stage: dict[str, dict[str, list[Trial]]] = {}
         for trial in plan.trials:
-            self._by_stage.setdefault(trial.stage, []).append(trial)
+            alike = self._by_stage.setdefault(trial.stage, {})
+            alike.setdefault(repr(sorted(trial.settings.items())), []).append(trial)
+        self._selected: dict[str, list[Trial]] = {}
         self._by_key = {trial.key: trial for trial in plan.trials}
         self._samples: dict[str, Sample] = {}
         self._routes: dict[str, frozenset[str]] = {}
@@ -162,12 +167,18 @@ class View:
         return self._routes[key]
 
     def trials(self, selector: Selector) -> list[Trial]:
-        """The planned trials that a selector means."""
-        return [
-            trial
-            for trial in self._by_stage.get(selector.stage, [])
-            if matches(trial, selector, self.config.base)
-        ]
+        """The planned trials that a selector means, whatever it reads of them."""
+        plain = dataclasses.replace(selector, metric="", curve="", epoch=0, best_over={})
+        name = repr(plain)
+        if name not in self._selected:
+            alike = self._alike(plain, self.config.base)
+            self._selected[name] = [trial for trials in alike for trial in trials]
+        return self._selected[name]
+
+    def _alike(self, selector: Selector, base: Mapping[str, Any]) -> list[list[Trial]]:
+        """Planned trials that a selector means, those of equal settings together."""
+        groups = self._by_stage.get(selector.stage, {}).values()
+        return [trials for trials in groups if matches(trials[0], selector, base)]
 
     def points(self, selector: Selector, x: str) -> list[Any]:
         """Values of setting `x` among the planned trials that a selector means, in order.
@@ -180,10 +191,8 @@ class View:
             return list(range(1, max(epochs, default=0) + 1))
         base = {name: value for name, value in self.config.base.items() if name != x}
         found: list[Any] = []
-        for trial in self._by_stage.get(selector.stage, []):
-            if not matches(trial, selector, base):
-                continue
-            value = trial.settings.get(x)
+        for trials in self._alike(selector, base):
+            value = trials[0].settings.get(x)
             if value is not None and not any(same(value, other) for other in found):
                 found.append(value)
         return sorted(found)
@@ -218,14 +227,16 @@ class View:
         problem = next((sample.problem for sample in samples if sample.problem), "")
         if problem:
             return Sample(planned=samples[0].planned, problem=problem)
-        shared, table, groups = complete_rows(samples)
+        shared, _, groups = complete_rows(samples)
         if not shared:
             return Sample(problem=f"no replicate is complete over {name}")
+        best = {r: max(samples, key=lambda sample: sample.values[r]) for r in shared}
         return Sample(
-            dict(zip(shared, map(max, table), strict=True)),
+            {r: sample.values[r] for r, sample in best.items()},
             dict(zip(shared, groups, strict=True)),
             samples[0].planned,
             routes=frozenset().union(*(sample.routes for sample in samples)),
+            keys={r: sample.keys[r] for r, sample in best.items()},
         )
 
     def _sample(self, selector: Selector) -> Sample:
@@ -237,7 +248,7 @@ class View:
         ambiguity = _ambiguity(trials)
         if ambiguity:
             return Sample(planned=len(trials), problem=ambiguity)
-        values, groups, failed, routes = {}, {}, [], set()
+        values, groups, keys, failed, routes = {}, {}, {}, [], set()
         for trial in trials:
             record = self.records.get(trial.key)
             if record is not None and not record.done:
@@ -245,11 +256,11 @@ class View:
             value = _number(record, selector)
             if value is None:
                 continue
-            values[trial.replicate] = value
+            values[trial.replicate], keys[trial.replicate] = value, trial.key
             groups[trial.replicate] = " ".join(sorted(self._roots(trial)))
             routes |= self.routes_of(trial.key)
         problem = "" if values else _absence(trials, failed, self.records, selector)
-        return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), problem)
+        return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), keys, problem)
 
 
 def _number(record: Record | None, selector: Selector) -> float | None:

@@ -1,42 +1,36 @@
-"""Small synthetic stores with known numbers, laid out as mnist_cvae lays out its own."""
+"""Small synthetic stores with known numbers; `lay` lays them out as mnist_cvae does its own."""
 
-import dataclasses
-import io
 import types
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from report_stores import FakeStore, trials_of
 
+from replicate.report import main
 from replicate.report.config import load
 from replicate.report.views import views_of
-from replicate.runs.files import project_root, sha256_file
-from replicate.runs.store import Plan, Record, Store
-from replicate.runs.trial import Trial
+from replicate.runs.files import project_root
 
 STUDY = "mnist_cvae"
 GENERATORS = 3
 SYNTHETIC_ARMS = ("synthetic", "mix", "add_synthetic", "label_shuffled")
+DIGITS = {"images": np.zeros((4, 28, 28, 1), np.uint8), "labels": np.array([5, 9, 6, 2])}
+LOSSES = np.linspace(2.3, 0.1, 300, dtype=np.float32)
 
-
-def _trial(stage, settings, replicate=0, **inputs):
-    return Trial(STUDY, stage, 1, settings, replicate, {k: t.key for k, t in inputs.items()})
+trial = trials_of(STUDY)
 
 
 def generator(replicate=0, **settings):
     """A generator's trial."""
-    return _trial(
-        "generator",
-        {"epochs": 50, "beta": 1.0, "scope": "all", "init": "torch"} | settings,
-        replicate,
-    )
+    chosen = {"epochs": 50, "beta": 1.0, "scope": "all", "init": "torch"} | settings
+    return trial("generator", replicate, **chosen)
 
 
 def synthetic(replicate=0, **settings):
     """The trial that draws a generator's images."""
-    source = generator(replicate, **settings)
-    return _trial(
-        "synthetic", {"beta": 1.0, "scope": "all"} | settings, replicate, generator=source
-    )
+    inputs = {"generator": generator(replicate, **settings).key}
+    return trial("synthetic", replicate, inputs, **({"beta": 1.0, "scope": "all"} | settings))
 
 
 def classifier(arm, p, replicate=0, **settings):
@@ -44,69 +38,13 @@ def classifier(arm, p, replicate=0, **settings):
     chosen = {"arm": arm, "p": p, "epochs": 5, "init": "torch", "beta": 1.0, "scope": "all"}
     inputs = {}
     if arm in SYNTHETIC_ARMS:
-        inputs["synthetic"] = synthetic(replicate % GENERATORS)
-    return _trial("classifier", chosen | settings, replicate, **inputs)
+        inputs["synthetic"] = synthetic(replicate % GENERATORS).key
+    return trial("classifier", replicate, inputs, **(chosen | settings))
 
 
 def single(arm, replicate=0):
     """A single run of Figures 4 and 5."""
-    return _trial("single", {"arm": arm}, replicate)
-
-
-@dataclasses.dataclass
-class FakeStore:
-    """Writes plans and records with given numbers."""
-
-    root: object
-    study: str = STUDY
-
-    def add(self, results, label="paper", route="package", missing=()):
-        """Write a plan of all trials, and a record for each that is not missing.
-
-        Args:
-            results: list of `(trial, metrics)`; `metrics` may be an exception: a failed record.
-            label: the plan's label.
-            route: data route of the records.
-            missing: keys of trials that stay without a record.
-        """
-        store = Store(self.root)
-        trials = [trial for trial, _ in results]
-        store.write_plan(Plan(self.study, label, label.split("-")[0], {}, tuple(trials)))
-        known = store.done_keys(self.study)
-        for trial, outcome in results:
-            if trial.key in missing or trial.key in known:
-                continue
-            store.write(self.record(trial, outcome, route))
-        return store
-
-    def record(self, trial, outcome, route):
-        """One record; lists are curves, arrays and text (JSON) artifacts, the rest metrics."""
-        common = dict(
-            trial=trial, run_id="test", data={"name": "mnist", "route": route},
-            wall_seconds=2.0, created="2024-01-01T00:00:00Z",
-        )  # fmt: skip
-        if isinstance(outcome, Exception):
-            return Record(status="failed", error=f"{outcome}\ntrace", **common)
-        curves = {k: v for k, v in outcome.items() if isinstance(v, list)}
-        arrays = {k: v for k, v in outcome.items() if isinstance(v, (np.ndarray, dict, str))}
-        metrics = {k: v for k, v in outcome.items() if k not in curves and k not in arrays}
-        artifacts = {name: self._artifact(trial, name, value) for name, value in arrays.items()}
-        return Record(status="done", metrics=metrics, curves=curves, artifacts=artifacts, **common)
-
-    def _artifact(self, trial, name, value):
-        buffer = io.BytesIO()
-        if isinstance(value, str):
-            buffer.write(value.encode())
-        elif isinstance(value, dict):
-            np.savez(buffer, **value)
-        else:
-            np.save(buffer, value)
-        suffix = {str: "json", dict: "npz"}.get(type(value), "npy")
-        file = f"{name}.{suffix}"
-        path = Store(self.root).artifact_dir(trial) / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-        return {"file": file, "sha256": sha256_file(path), "bytes": path.stat().st_size}
+    return trial("single", replicate, arm=arm)
 
 
 def accuracy(values, arm, p, **settings):
@@ -126,27 +64,48 @@ def lay():
     )  # fmt: skip
 
 
-@pytest.fixture
-def view(fake, config):
-    """Write results to a fresh store and return their first view."""
+@pytest.fixture(scope="session")
+def config():
+    """The file of mnist_cvae."""
+    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
 
-    def make(results, name="runs", side="yours", **options):
-        fake(name).add(results, **options)
-        return views_of(side, fake(name).root, config)[0]
 
-    return make
+@pytest.fixture(scope="module")
+def study(request):
+    """The file of the study that a test module names."""
+    return load(project_root() / "paper_configs" / f"{request.module.STUDY}.toml")
 
 
 @pytest.fixture
 def fake(tmp_path):
     """A writer of synthetic stores: `fake("runs")` writes below `tmp_path / "runs"`."""
-    return lambda name="runs": FakeStore(tmp_path / name)
+    return lambda name="runs", study=STUDY: FakeStore(tmp_path / name, study)
 
 
-@pytest.fixture(scope="session")
-def config():
-    """The study's own file."""
-    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
+def _view(fake, config, results, name="runs", side="yours", **options):
+    store = fake(name, config.module)
+    store.add(list(results), **({"shipped": True} | options))  # few files: faster
+    return views_of(side, store.root, config)[0]
+
+
+@pytest.fixture
+def view(fake, config):
+    """Write results of mnist_cvae to a fresh store and return their first view."""
+    return lambda *results, **options: _view(fake, config, *results, **options)
+
+
+@pytest.fixture
+def seen(fake, study):
+    """The same for the study that the test module names."""
+    return lambda *results, **options: _view(fake, study, *results, **options)
+
+
+@pytest.fixture
+def figure():
+    """An empty figure, closed in the end."""
+    made = plt.figure(figsize=(7.2, 5), layout="constrained")
+    yield made
+    plt.close(made)
 
 
 @pytest.fixture(scope="session")
@@ -155,16 +114,36 @@ def report(tmp_path_factory):
 
     Returns the folder of the pages; stores lie beside it.
     """
-    from replicate.report import main
 
-    def make(*more, **stores):
+    def make(*more, study=STUDY, **stores):
         folder = tmp_path_factory.mktemp("report")
         for name, additions in stores.items():
             for addition in additions:
-                FakeStore(folder / name).add(**addition)
+                FakeStore(folder / name, study).add(**addition)
         places = [f"--workdir={folder / 'runs'}", f"--shipped={folder / 'results'}"]
-        more = [text.replace("{folder}", str(folder)) for text in more]
-        assert main([*places, f"--out={folder / 'out'}", "--study=mnist_cvae", *more]) == 0
+        assert main([*places, f"--out={folder / 'out'}", f"--study={study}", *more]) == 0
         return folder / "out"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def filled(report):
+    """The report of a shipped paper plan with one failure, beside own lite and smoke plans."""
+    paper = accuracy([0.980, 0.981, 0.982], "real", 1.0)
+    paper += accuracy([0.960, 0.961, 0.962], "synthetic", 1.0)
+    paper += [
+        (classifier("real", 0.5), RuntimeError("out of | memory <b>")),
+        (single("real"), {"test_accuracy": 0.98, "batch_loss": LOSSES, "examples": DIGITS}),
+        (generator(0), {"train_loss": [183.0] * 49 + [90.0], "batch_loss": LOSSES + 90}),
+    ]
+    lite = accuracy([0.97, 0.98], "real", 1.0, epochs=2)
+    lite += accuracy([0.95, 0.97], "synthetic", 1.0, epochs=2)
+    smoke = accuracy([0.123456], "real", 1.0, epochs=1)
+    return report(
+        results=[{"results": paper, "shipped": True}],
+        runs=[
+            {"results": lite, "label": "lite"},
+            {"results": smoke, "label": "smoke", "route": "stand_in"},
+        ],
+    )

@@ -8,7 +8,6 @@ from replicate.report.claim_tests import TESTS
 from replicate.report.config import load
 from replicate.report.figure_kinds import KINDS
 from replicate.report.tables import EFFECTS
-from replicate.report.views import matches, same
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "cgan_ood.toml"
@@ -143,40 +142,6 @@ def test_a_substitute_is_named_and_never_scored(study):
             assert "substitute" in cell.where and cell.unscored.startswith("substitute")
     mixed = [e for e in study.extras if "source" in e.get("free", ()) and "cifar10" in str(e)]
     assert mixed and all("source" in entry["by"] for entry in mixed)
-
-
-def _selectors(study):
-    """`(name, selector)` of every cell, claim, figure and table."""
-    for cell in study.cells:
-        yield cell.label, cell.selector
-    for claim, test, reference in _references(study):
-        series = study.series[reference["series"]]
-        points = test.get("at") or series.over or [None]
-        if series.x in reference:
-            points = [reference[series.x]]
-        for point in points:
-            yield claim.id, series.selector if point is None else series.at(point)
-    for figure in study.figures:
-        for panel in figure.get("panels", ()):
-            for name in panel.get("series", ()):
-                for point in study.series[name].over:
-                    yield figure["id"], study.series[name].at(point)
-
-
-def test_what_is_named_exists_in_the_plan(study):
-    """Every selector of a claim, cell or figure means trials of preset paper with extensions."""
-    from replicate.runs.plan import preset_trials
-    from replicate.runs.study import load_study
-
-    trials = preset_trials(load_study("replicate.cgan_ood"), "paper")
-    for name, selector in _selectors(study):
-        found = [trial for trial in trials if matches(trial, selector, study.base)]
-        assert found, f"{name}: {selector}"
-        for key in {key for trial in found for key in trial.settings}:
-            values = [trial.settings.get(key) for trial in found]
-            assert all(same(value, values[0]) for value in values), f"{name}: {key}"
-        replicates = [trial.replicate for trial in found]
-        assert len(set(replicates)) == len(replicates), name
 
 
 @pytest.mark.parametrize(

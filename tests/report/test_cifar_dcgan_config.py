@@ -7,7 +7,6 @@ import pytest
 from replicate.report.claim_tests import TESTS
 from replicate.report.config import load
 from replicate.report.figure_kinds import KINDS
-from replicate.report.views import same
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "cifar_dcgan.toml"
@@ -84,32 +83,6 @@ def test_claims_and_figures_are_complete(study):
     assert figures[:11] == [f"fig{i}" for i in range(1, 12)]
     assert {figure["kind"] for figure in study.figures} <= set(KINDS)
     assert all(gap["tag"] in ("S", "C", "I", "F") for gap in study.log["gaps"])
-
-
-def test_what_is_named_exists_in_the_plan(study):
-    """Every selector of a claim, cell or figure means trials of preset paper with extensions."""
-    from replicate.report.views import matches
-    from replicate.runs.plan import preset_trials
-    from replicate.runs.study import load_study
-
-    trials = preset_trials(load_study("replicate.cifar_dcgan"), "paper")
-    selectors = [(cell.label, cell.selector) for cell in study.cells]
-    for claim in study.claims:
-        for test in claim.tests:
-            for reference in (value for value in test.values() if isinstance(value, dict)):
-                series = study.series[reference["series"]]
-                points = series.over or [reference.get(series.x)]
-                if points == [None] and series.x:
-                    selectors.append((claim.id, series.selector))
-                else:
-                    selectors += [(claim.id, series.at(point)) for point in points]
-    for name, selector in selectors:
-        found = [trial for trial in trials if matches(trial, selector, study.base)]
-        assert found, f"{name}: {selector}"
-        varying = {key for t in found for key in t.settings} - {"klass"}
-        for key in varying:
-            values = [t.settings.get(key) for t in found]
-            assert all(same(value, values[0]) for value in values), f"{name}: {key}"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from replicate.report.claim_tests import TESTS
 from replicate.report.config import load
 from replicate.report.figure_kinds import KINDS
-from replicate.report.views import matches, same
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "fruits_gan.toml"
@@ -144,33 +143,6 @@ def test_no_figure_asks_for_photographs(study):
     assert [("withheld" in row, row["source"]["settings"]["dataset"]) for row in real] == [
         (False, "mnist"), (True, "fids30"),
     ]  # fmt: skip
-
-
-def selectors_of(study):
-    """Every selector that a cell, claim, table or figure uses, with its name."""
-    for cell in study.cells:
-        yield cell.label, cell.selector
-    for claim in study.claims:
-        for reference in (v for test in claim.tests for v in test.values() if isinstance(v, dict)):
-            series = study.series[reference["series"]]
-            fixed = {k: v for k, v in reference.items() if k != "series"}
-            for point in series.over or [fixed.pop(series.x, None)]:
-                told = point is not None or not series.x
-                yield claim.id, (series.at(point) if told else series.selector).at(**fixed)
-
-
-def test_what_is_named_exists_in_the_plan(study, trials):
-    seen = set()
-    for name, selector in selectors_of(study):
-        key = repr((selector.stage, selector.settings))
-        if key in seen:
-            continue
-        seen.add(key)
-        found = [trial for trial in trials if matches(trial, selector, study.base)]
-        assert found, f"{name}: {selector}"
-        for setting in {key for t in found for key in t.settings}:
-            values = [t.settings.get(setting) for t in found]
-            assert all(same(value, values[0]) for value in values), f"{name}: {setting}"
 
 
 def test_figures_name_what_the_plan_has(study, trials):

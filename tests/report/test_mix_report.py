@@ -3,25 +3,18 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from report_stores import only, trials_of
 
-from replicate.report import figure_kinds
+from replicate.report import figure_kinds, figures
 from replicate.report.claims import judge_view
-from replicate.report.config import load
 from replicate.report.figure_base import Source
-from replicate.report.figures import draw
 from replicate.report.tables import extras_tables
 from replicate.report.views import views_of
-from replicate.runs.files import project_root
-from replicate.runs.trial import Trial
 
 STUDY = "cgan_ood"
 NOISE = np.random.default_rng(5).normal(0, 0.002, 3)
 SUBSTITUTE = {"dataset": "cifar10", "source": "dcgan_substitute", "network": "deep_cnn"}
-
-
-def trial(stage, replicate=0, **settings):
-    common = {"dataset": "mnist", "source": "cgan", "sees": "all"}
-    return Trial(STUDY, stage, 1, common | settings, replicate, {})
+trial = trials_of(STUDY, dataset="mnist", source="cgan", sees="all")
 
 
 def classifiers(ratio, n=3, **more):
@@ -35,25 +28,12 @@ def classifiers(ratio, n=3, **more):
     ]
 
 
-@pytest.fixture(scope="module")
-def study():
-    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
-
-
-@pytest.fixture
-def figure():
-    made = plt.figure(figsize=(7.2, 5), layout="constrained")
-    yield made
-    plt.close(made)
-
-
 @pytest.fixture
 def views(fake, study):
     """Write runs, `label=results`; return their views by label."""
 
     def make(**runs):
-        store = fake("runs")
-        store.study = STUDY
+        store = fake("runs", STUDY)
         for label, results in runs.items():
             store.add(results, label=label)
         return {view.label: view for view in views_of("yours", store.root, study)}
@@ -147,16 +127,17 @@ def test_real_images_without_synthetic_say_what_is_missing(drawn):
     ]  # fmt: skip
 
 
-def test_another_run_fills_in_where_asked(views, study, tmp_path):
+def test_another_run_fills_in_where_asked(views, study, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "files_of", lambda figure: (b"", b""))
     made = views(
         paper=classifiers("1:0", accuracy_original=0.98),
         lite=classifiers("1:0", accuracy_original=0.5, **SUBSTITUTE)
         + classifiers("1:0", accuracy_original=0.9, epochs=2),
     )
     source = Source(study, {"shipped": None, "yours": made["paper"]}, tmp_path, (made["lite"],))
-    entries = {figure["id"]: figure for figure in study.figures}
-    assert draw(entries["cifar10"], source).caption.startswith("yours (lite): n = 3")
-    assert "lite" not in draw(entries["fig2"], source).caption
+    entries = {entry["id"]: entry for entry in study.figures}
+    assert figures.draw(entries["cifar10"], source).caption.startswith("yours (lite): n = 3")
+    assert "lite" not in figures.draw(entries["fig2"], source).caption
     found = {t.id: t for t in extras_tables(study, [made["paper"]], [made["lite"]])}
     (row,) = found["extra_cifar10"].rows
     assert row[1:3] == ("lite", "source = dcgan_substitute, network = deep_cnn, ratio = 1:0")
@@ -179,7 +160,8 @@ def test_points_are_kept_and_ordered_as_asked(views, study):
 def test_a_substitute_decides_no_claim(views, study):
     results = classifiers("1:0", accuracy_original=0.70, **SUBSTITUTE)
     results += classifiers("5:1", accuracy_original=0.75, **SUBSTITUTE)
-    judged = judge_view(study, views(paper=results)["paper"])
+    some = only(study, "S13", "S13, substitute")
+    judged = judge_view(some, views(paper=results)["paper"])
     assert judged["S13"].verdict == "not run"
     substitute = judged["S13, substitute"]
     assert substitute.effects[0][1].effect == pytest.approx(0.05)
@@ -192,7 +174,7 @@ def test_a_claim_of_mixes_takes_their_mean(views, study):
     results = []
     for ratio in ("1:0", *nine):
         results += classifiers(ratio, accuracy_mnist_c_5=levels.get(ratio, 0.93))
-    judged = judge_view(study, views(paper=results)["paper"])["S9"]
+    judged = judge_view(only(study, "S9"), views(paper=results)["paper"])["S9"]
     assert judged.effects[0][1].effect == pytest.approx((0.70 + 0.95 + 7 * 0.93) / 9 - 0.90)
     assert judged.n == 3
 

@@ -7,7 +7,6 @@ import pytest
 from replicate.report.claim_tests import TESTS
 from replicate.report.config import load
 from replicate.report.figure_kinds import KINDS
-from replicate.report.views import matches, same
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "mnist_dbm.toml"
@@ -78,38 +77,3 @@ def test_zone_of_equality_is_the_reported_pooled_sd(study):
     for name in ("L1", "K4"):
         (test,) = next(claim for claim in study.claims if claim.id == name).tests
         assert test["margin"] == pytest.approx(pooled, abs=5e-5)
-
-
-def selectors(study):
-    """What cells and claims mean: `(name, selector)`."""
-    for cell in study.cells:
-        for settings in ({}, *cell.alternatives):
-            plain = cell.selector.at(**settings)
-            for n in cell.selector.best_over.get("n", [None]):
-                yield cell.where, plain.at(**({} if n is None else {"n": n}))
-    for claim in study.claims:
-        for test in claim.tests:
-            for reference in (value for value in test.values() if isinstance(value, dict)):
-                series = study.series[reference["series"]]
-                more = {k: v for k, v in reference.items() if k != "series"}
-                for point in series.over or [None]:
-                    yield claim.id, series.at(point).at(**more)
-
-
-def test_what_is_named_exists_in_the_plan(study):
-    """Every selector means trials of preset paper with extensions that differ in nothing else."""
-    from replicate.runs.plan import preset_trials
-    from replicate.runs.study import load_study
-
-    pytest.importorskip("replicate.mnist_dbm")
-    trials = preset_trials(load_study("replicate.mnist_dbm"), "paper")
-    for name, selector in selectors(study):
-        found = [trial for trial in trials if matches(trial, selector, study.base)]
-        assert found, f"{name}: {selector}"
-        for key in {key for trial in found for key in trial.settings}:
-            values = [trial.settings.get(key) for trial in found]
-            assert all(same(value, values[0]) for value in values), f"{name}: {key}"
-    for entry in [*study.extras, *(f["source"] for f in study.figures if "source" in f)]:
-        stage, settings = entry["stage"], entry.get("settings", {})
-        mine = [t for t in trials if t.stage == stage]
-        assert any(settings.items() <= t.settings.items() for t in mine), entry

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from report_stores import only
 
 from replicate.report.claim_tests import TESTS
 from replicate.report.claims import evaluate, judge_view
@@ -28,23 +29,29 @@ def sweep(lay, arm, means, n=10):
     ]
 
 
-def only(config, *names):
-    return dataclasses.replace(config, claims=tuple(by_id(config, name) for name in names))
-
-
 def test_synthetic_below_real_is_supported(view, lay, config):
-    made = view(point(lay, "real", 1.0, 0.98, 0) + point(lay, "synthetic", 1.0, 0.96, 1))
-    judged = judge_view(config, made)["C1"]
+    missing = lay.classifier("synthetic", 1.0, 10)
+    results = point(lay, "real", 1.0, 0.98, 0) + point(lay, "synthetic", 1.0, 0.96, 1)
+    results += [(lay.classifier("real", 1.0, 10), {"test_accuracy": 0.5})]  # without a partner
+    made = view([*results, (missing, {})], missing=[missing.key])
+    judged = judge_view(only(config, "C1"), made)["C1"]
     assert judged.verdict == "supported" and judged.n == 10
     ((name, effect),) = judged.effects
     assert name == "paired_difference"
     expected = 0.02 + NOISE[0].mean() - NOISE[1].mean()
     assert effect.effect == pytest.approx(expected)
+    real, synthetic = judged.evidence
+    assert (real.arm, synthetic.arm) == ("real only, p = 1", "synthetic only, p = 1")
+    assert real.mean - synthetic.mean == pytest.approx(effect.effect)
+    assert [key for _, key, _ in synthetic.records] == [
+        lay.classifier("synthetic", 1.0, r).key for r in range(10)
+    ]
+    assert len(judged.keys) == 20
 
 
 def test_synthetic_above_real_contradicts(view, lay, config):
     made = view(point(lay, "real", 1.0, 0.94, 0) + point(lay, "synthetic", 1.0, 0.96, 1))
-    judged = judge_view(config, made)
+    judged = judge_view(only(config, "C1", "C2"), made)
     assert judged["C1"].verdict == "contradicted"
     assert judged["C2"].verdict == "supported"
 
@@ -53,7 +60,7 @@ def test_a_perfect_generator_is_as_good_as_real(view, lay, config):
     # held-out real images in the place of synthetic ones: no claim that they are worse may stand,
     # and equivalence must be found
     made = view(point(lay, "real", 1.0, 0.98, 0) + point(lay, "synthetic", 1.0, 0.98, 1))
-    assert judge_view(config, made)["C1"].verdict == "inconclusive"
+    assert judge_view(only(config, "C1"), made)["C1"].verdict == "inconclusive"
     claim = dataclasses.replace(
         by_id(config, "C1"),
         tests=(
@@ -67,7 +74,7 @@ def test_a_perfect_generator_is_as_good_as_real(view, lay, config):
 @pytest.mark.parametrize("mean, verdict", [(0.1, "supported"), (0.5, "contradicted")])
 def test_permuted_labels_must_fall_to_chance(view, lay, config, mean, verdict):
     made = view(point(lay, "label_shuffled", 1.0, mean, 0))
-    assert judge_view(config, made)["K1"].verdict == verdict
+    assert judge_view(only(config, "K1"), made)["K1"].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -91,7 +98,7 @@ def test_mixtures_between_the_lines(view, lay, config, means, verdict):
     results = point(lay, "real", 1.0, 0.98, 4) + point(lay, "synthetic", 1.0, 0.96, 5)
     for row, (p, mean) in enumerate(zip(POINTS, means, strict=False)):
         results += point(lay, "mix", p, mean, row)
-    assert judge_view(config, view(results))["C6"].verdict == verdict
+    assert judge_view(only(config, "C6"), view(results))["C6"].verdict == verdict
 
 
 def test_gain_needs_all_its_tests(view, lay, config):
@@ -108,9 +115,9 @@ def test_gain_needs_all_its_tests(view, lay, config):
 
 def test_steps_explain_the_gain(view, lay, config):
     equal = point(lay, "add_real", 1.0, 0.985, 0) + point(lay, "step_matched", 1.0, 0.985, 1)
-    assert judge_view(config, view(equal))["C10"].verdict == "supported"
+    assert judge_view(only(config, "C10"), view(equal))["C10"].verdict == "supported"
     apart = point(lay, "add_real", 1.0, 0.985, 0) + point(lay, "step_matched", 1.0, 0.975, 1)
-    assert judge_view(config, view(apart, "other"))["C10"].verdict == "contradicted"
+    assert judge_view(only(config, "C10"), view(apart, "other"))["C10"].verdict == "contradicted"
 
 
 def test_sharpness_over_beta(view, lay, config):
@@ -122,7 +129,7 @@ def test_sharpness_over_beta(view, lay, config):
         for r in range(3)
         for beta, energy in energies.items()
     ]  # fmt: skip
-    judged = judge_view(config, view(results))
+    judged = judge_view(only(config, "C11", "C12"), view(results))
     assert judged["C12"].verdict == "supported" and judged["C12"].n == 3
     assert judged["C11"].verdict == "supported"
     assert judged["C11"].effects[0][1].effect == pytest.approx(0.981)
@@ -138,6 +145,7 @@ def test_holm_weakens_primary_claims_only(view, lay, config):
 
 
 def test_presets_decide_what_may_be_said(view, lay, config):
+    config = only(config, "C1")
     results = point(lay, "real", 1.0, 0.98, 0) + point(lay, "synthetic", 1.0, 0.96, 1)
     assert judge_view(config, view(results, "a", label="lite"))["C1"].verdict == "indicative"
     assert judge_view(config, view(results, "b", label="smoke"))["C1"].verdict == "none"
@@ -149,7 +157,7 @@ def test_presets_decide_what_may_be_said(view, lay, config):
 
 
 def test_missing_arms_are_named(view, lay, config):
-    made = view(point(lay, "real", 1.0, 0.98, 0))
+    config, made = only(config, "C1"), view(point(lay, "real", 1.0, 0.98, 0))
     judged = judge_view(config, made)["C1"]
     assert judged.verdict == "not run"
     assert judged.reason == "synthetic only, p = 1: not part of the plan paper"

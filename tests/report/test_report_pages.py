@@ -5,15 +5,13 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from replicate.report import main
+from replicate.report.cells import compare
 from replicate.report.pages import duration
+from replicate.runs.files import project_root
 from replicate.runs.store import Plan, Store
-
-DIGITS = {"images": np.zeros((4, 28, 28, 1), np.uint8), "labels": np.array([5, 9, 6, 2])}
-LOSSES = np.linspace(2.3, 0.1, 300, dtype=np.float32)
 
 
 def rows_of(path):
@@ -23,38 +21,18 @@ def rows_of(path):
 
 @pytest.fixture(scope="module")
 def empty(report):
-    """The report of stores that do not exist."""
-    return report()
+    """The report of a small study on stores that do not exist."""
+    return report(f"--configs={project_root() / 'examples'}", study="fashion_generators")
 
 
-@pytest.fixture(scope="module")
-def filled(report, lay):
-    """A shipped paper plan with one failure, beside own lite and smoke plans."""
-    paper = lay.accuracy([0.980, 0.981, 0.982], "real", 1.0)
-    paper += lay.accuracy([0.960, 0.961, 0.962], "synthetic", 1.0)
-    failed = lay.accuracy([0.9], "real", 0.5)[0][0]
-    paper += [
-        (failed, RuntimeError("out of | memory <b>")),
-        (lay.single("real"), {"test_accuracy": 0.98, "batch_loss": LOSSES, "examples": DIGITS}),
-        (lay.generator(0), {"train_loss": [183.0] * 49 + [90.0], "batch_loss": LOSSES + 90}),
-    ]
-    lite = lay.accuracy([0.97, 0.98], "real", 1.0, epochs=2)
-    smoke = lay.accuracy([0.123456], "real", 1.0, epochs=1)
-    return report(
-        results=[{"results": paper}],
-        runs=[
-            {"results": lite, "label": "lite"},
-            {"results": smoke, "label": "smoke", "route": "stand_in"},
-        ],
-    )
-
-
-def test_empty_store_is_all_not_run(empty):
-    rows = rows_of(empty / "report" / "mnist_cvae" / "cells.csv")
-    assert len(rows) == 2 * 151 and {row["verdict"] for row in rows} == {"not run"}
-    claims = rows_of(empty / "report" / "mnist_cvae" / "claim_tests.csv")
-    assert len(claims) == 2 * 13 and {row["verdict"] for row in claims} == {"not run"}
+def test_empty_store_is_all_not_run(empty, config):
+    claims = rows_of(empty / "report" / "fashion_generators" / "claim_tests.csv")
+    assert len(claims) == 2 * 2 and {row["verdict"] for row in claims} == {"not run"}
+    assert not rows_of(empty / "report" / "fashion_generators" / "claim_records.csv")
     assert "nothing run yet" in (empty / "REPORT.md").read_text()
+    cells = compare(config, {"shipped": None, "yours": None})
+    verdicts = [measured.verdict for cell in cells for measured in cell.sides.values()]
+    assert len(verdicts) == 2 * 151 and set(verdicts) == {"not run"}
 
 
 @pytest.mark.parametrize("page", ["empty", "filled"])
@@ -65,8 +43,8 @@ def test_html_is_self_contained(page, request):
     assert re.search(r"<(script|link[^>]*stylesheet|iframe)", text) is None
     assert set(re.findall(r'src="([a-z]+:)', text)) == {"data:"}
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
-    assert path.stat().st_size < 3e6
-    assert text.count('<figure id="mnist_cvae-fig') == 10 and "out of | memory <b>" not in text
+    assert path.stat().st_size < 3e6 and "out of | memory <b>" not in text
+    assert text.count("<figure id=") == {"empty": 2, "filled": 10}[page]
 
 
 def test_every_local_link_has_a_target(filled):
@@ -74,7 +52,7 @@ def test_every_local_link_has_a_target(filled):
     targets = set(re.findall(r'id="([^"]+)"', text))
     links = set(re.findall(r'href="#([^"]+)"', text))
     assert links and links <= targets
-    assert text.count('<a href="#mnist_cvae-fig10">10</a>') == 2  # C8, C9
+    assert text.count('<a href="#mnist_cvae-fig10">Figure 10</a>') == 3  # C8, C9, C10
 
 
 def test_verdicts_come_from_the_side_that_has_them(filled):

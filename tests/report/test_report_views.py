@@ -126,6 +126,8 @@ def test_the_best_of_several_points_is_taken_replicate_by_replicate(view, lay):
     best = dataclasses.replace(selector, best_over={"p": [0.25, 0.5, 0.75]})
     made = view(results)
     assert dict(made.sample(best).values) == {0: 0.7, 1: 0.8, 2: 0.9}  # 0.75 is not planned
+    named = {r: lay.classifier("real", p, r).key for r, p in enumerate((0.5, 0.25, 0.5))}
+    assert made.sample(best).keys == named
     both = dataclasses.replace(selector, best_over={"p": [0.5, 1.0]})
     assert dict(made.sample(both).values) == {0: 0.99, 1: 0.99}
     absent = dataclasses.replace(selector, best_over={"p": [0.75]})

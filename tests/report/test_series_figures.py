@@ -1,23 +1,15 @@
 """Figures of series, of every run and of rows of images, on records with known content."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from report_stores import trials_of
 
-from replicate.report.config import load
 from replicate.report.figure_base import Source
 from replicate.report.figure_kinds import KINDS
-from replicate.report.views import views_of
-from replicate.runs.files import project_root
-from replicate.runs.trial import Trial
 
 STUDY = "mnist_dbm"
-COMMON = {"dataset": "mnist", "seed": 0}
 MADE = {"source": "dcgan", "leak": False, "noise": "gaussian"}
-
-
-def trial(stage, replicate=0, inputs=None, **settings):
-    return Trial(STUDY, stage, 1, COMMON | settings, replicate, inputs or {})
+trial = trials_of(STUDY, dataset="mnist", seed=0)
 
 
 def cnn(arm, n, replicate):
@@ -32,30 +24,15 @@ def accuracies(arm, n, values):
     return [(cnn(arm, n, r), {"test_accuracy": float(v)}) for r, v in enumerate(values)]
 
 
-@pytest.fixture(scope="module")
-def study():
-    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
-
-
 @pytest.fixture
-def figure():
-    made = plt.figure(figsize=(7.2, 5), layout="constrained")
-    yield made
-    plt.close(made)
-
-
-@pytest.fixture
-def drawn(fake, figure, study, tmp_path):
+def drawn(seen, figure, study, tmp_path):
     """Draw a figure of the study from results of either side; returns its captions."""
 
     def make(name, yours, shipped=()):
         sides = {"shipped": None, "yours": None}
         for side, results in (("yours", yours), ("shipped", shipped)):
             if results:
-                store = fake(side)
-                store.study = STUDY
-                store.add(list(results))
-                sides[side] = views_of(side, store.root, study)[0]
+                sides[side] = seen(results, side, side)
         entry = next(f for f in study.figures if f["id"] == name)
         return KINDS[entry["kind"]](figure, entry, Source(study, sides, tmp_path / "shipped"))
 

@@ -6,50 +6,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from report_stores import trials_of
 
 from replicate.evaluation.held_out import exact_interval, widened
 from replicate.evaluation.statistics import mean_interval
 from replicate.report import figure_kinds
 from replicate.report.cells import compare
-from replicate.report.config import load
 from replicate.report.curve_tables import line_rows
 from replicate.report.figure_base import Source
 from replicate.report.figure_training import PALETTE
 from replicate.report.tables import cells_tables
-from replicate.report.views import views_of
-from replicate.runs.files import project_root
-from replicate.runs.trial import Trial
 
 STUDY = "fruits_gan"
 EPOCHS = 48
-
-
-def trial(stage, replicate=0, dataset="fids30", **settings):
-    return Trial(STUDY, stage, 1, {"dataset": dataset, "seed": 0, **settings}, replicate, {})
+trial = trials_of(STUDY, dataset="fids30", seed=0)
 
 
 def classifier(arm, replicate=0, **settings):
     if "synthetic" in arm:
         settings = {"point": "picked", "storage": "jpeg"} | settings
     return trial("classifier", replicate, arm=arm, epochs=EPOCHS, **settings)
-
-
-@pytest.fixture(scope="module")
-def study():
-    return load(project_root() / "paper_configs" / f"{STUDY}.toml")
-
-
-@pytest.fixture
-def seen(fake, study):
-    """Write results and return their view."""
-
-    def make(results):
-        store = fake("runs")
-        store.study = STUDY
-        store.add(results)
-        return views_of("yours", store.root, study)[0]
-
-    return make
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""What the studies' files name exists in their plans: looked up as the report itself does."""
+
+import re
+
+import pytest
+
+from replicate.report.claim_entries import series_in
+from replicate.report.claim_tests import arm_of
+from replicate.report.config import load
+from replicate.report.views import View
+from replicate.runs.files import project_root
+from replicate.runs.plan import preset_trials
+from replicate.runs.store import Plan, Store
+from replicate.runs.study import SOURCES, load_study
+from replicate.runs.trial import canonical_json
+
+
+@pytest.fixture(scope="module", params=sorted(SOURCES))
+def planned(request, tmp_path_factory):
+    """Preset paper with every extension, of which nothing was run."""
+    config = load(project_root() / "paper_configs" / f"{request.param}.toml")
+    trials = tuple(preset_trials(load_study(f"replicate.{request.param}"), "paper"))
+    store = Store(tmp_path_factory.mktemp("nothing"))
+    return View("yours", store, Plan(request.param, "paper", "paper", {}, trials), {}, config)
+
+
+def wrong(samples):
+    """Samples that are not of planned trials that differ in their replicate alone."""
+    return [name for name, s in samples if not re.fullmatch(r"0 of [1-9]\d* done", s.problem)]
+
+
+def test_every_number_means_planned_trials(planned):
+    selectors = {
+        (cell.block, cell.label, str(more)): cell.selector.at(**more)
+        for cell in planned.config.cells
+        for more in ({}, *cell.alternatives)
+    }
+    without = {name: planned.sample(selector) for name, selector in selectors.items()}
+    assert not wrong(without.items())
+
+
+def test_every_arm_of_a_claim_means_planned_trials(planned):
+    arms = [
+        (claim.id, arm_of(planned, reference, test.get("at")))
+        for claim in planned.config.claims
+        for test in claim.tests
+        for reference in test.values()
+        if isinstance(reference, dict)
+    ]
+    assert not wrong((name, sample) for name, arm in arms for sample in arm.samples)
+
+
+def test_every_figure_and_table_means_planned_trials(planned):
+    config = planned.config
+    for figure in config.figures:
+        for name in series_in(figure):
+            arm = arm_of(planned, {"series": name}, None)
+            assert not wrong((figure["id"], sample) for sample in arm.samples)
+    sources = [figure["source"] for figure in config.figures if "source" in figure]
+    for entry in [*config.extras, *sources]:
+        mine = [trial for trial in planned.plan.trials if trial.stage == entry["stage"]]
+        wanted = entry.get("settings", {}).items()
+        assert any(wanted <= trial.settings.items() for trial in mine), entry
+
+
+def test_trials_of_equal_settings_differ_in_their_replicate(planned):
+    names = [(t.stage, t.replicate, canonical_json(dict(t.settings))) for t in planned.plan.trials]
+    assert len(set(names)) == len(names) > 10
