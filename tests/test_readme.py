@@ -28,7 +28,7 @@ def runnable(command: str, workdir: Path) -> list[str]:
     if words[2] == "replicate.report":
         words += [f"--out={workdir}", f"--workdir={workdir}"]
     if "fetch" in words:
-        words[words.index("fetch") + 1] = "mnist"  # inside the package
+        words[words.index("fetch") + 1] = "mnist"  # inside the package, as no folder is named
     return words
 
 
@@ -42,7 +42,7 @@ def test_command(command, tmp_path):
     done = subprocess.run(
         runnable(command, tmp_path),
         cwd=ROOT,
-        env={**os.environ, "REPLICATE_CACHE": str(tmp_path)},
+        env={**os.environ, "REPLICATE_CACHE": str(tmp_path), "TFDS_DATA_DIR": ""},
         capture_output=True,
         text=True,
         timeout=120,

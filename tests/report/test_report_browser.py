@@ -20,9 +20,12 @@ for (const width of WIDTHS) {
   frame.width = width; frame.height = 800; frame.src = "REPORT.html";
   frame.onload = () => {
     const page = frame.contentDocument, root = page.documentElement;
+    const folded = page.querySelector("details .target");
+    frame.contentWindow.location.hash = folded.id;
+    const opened = folded.closest("details").open;
     page.querySelectorAll("details").forEach(part => part.open = true);
     const broken = [...page.images].filter(image => !image.naturalWidth).length;
-    found[width] = {wide: root.scrollWidth, seen: root.clientWidth, broken,
+    found[width] = {wide: root.scrollWidth, seen: root.clientWidth, broken, opened,
                     images: page.images.length, height: root.scrollHeight};
     document.title = JSON.stringify(found);
   };
@@ -59,6 +62,10 @@ def seen(filled, tmp_path_factory):
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title, done.stderr[-2000:]
     return json.loads(html.unescape(title[1])), done.stderr
+
+
+def test_a_link_to_a_folded_table_opens_it(seen):
+    assert all(page["opened"] for page in seen[0].values())
 
 
 @pytest.mark.parametrize("width", WIDTHS)
