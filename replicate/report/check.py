@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from replicate.report.figures import content_of
+from replicate.report.figures import digest, digest_in
 
 BLOCK = re.compile(r"(<!-- from the records -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 # What looks like a measured share outside of that block; "95 %" intervals are a convention.
@@ -47,12 +47,12 @@ def check_figures(pages, folder: Path) -> list[str]:
     """
     wrong = []
     for page in pages:
-        drawn = {f"{figure.id}.png": figure.png for figure in page.figures if figure.measured}
+        drawn = {f"{figure.id}.png": figure.svg for figure in page.figures if figure.measured}
         kept = {path.name: path for path in (folder / page.module).glob("*.png")}
         wrong += [f"{page.module}/{name}: not in {folder}" for name in sorted(drawn.keys() - kept)]
         wrong += [f"{path}: no record behind it" for name, path in sorted(kept.items())
                   if name not in drawn]  # fmt: skip
         for name in sorted(drawn.keys() & kept):
-            if content_of(drawn[name]) != content_of(kept[name].read_bytes()):
+            if digest(drawn[name]) != digest_in(kept[name].read_bytes()):
                 wrong.append(f"{kept[name]}: not what the records give; run make publish")
     return wrong

@@ -81,7 +81,8 @@ def _report(flags: argparse.Namespace) -> int:
     shipped = Path(flags.shipped) if flags.shipped else project_root() / "results"
     out, committed = Path(flags.out), flags.publish or flags.check
     workdir = Path(os.devnull) if committed else Path(flags.workdir)
-    pages = [build_study(config, workdir, shipped) for config in load_all(folder, flags.study)]
+    configs = load_all(folder, flags.study)
+    pages = [build_study(config, workdir, shipped, not flags.check) for config in configs]
     over_all = across.measure(folder / "across" / "effects.toml", pages)
     if committed:
         return _keep(flags, pages, over_all)

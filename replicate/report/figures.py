@@ -40,7 +40,7 @@ class Drawn:
         id: as in the TOML file.
         title: what it shows.
         caption: preset, number of runs and data route of everything measured in it.
-        png: the file's bytes.
+        png: the file's bytes; empty where no pictures were asked for.
         svg: the file's bytes.
         measured: whether it shows anything that we measured.
     """
@@ -59,27 +59,33 @@ def _bytes(figure, kind: str, **metadata: str | None) -> bytes:
     return buffer.getvalue()
 
 
-def files_of(figure) -> tuple[bytes, bytes]:
-    """A figure as PNG and SVG; the PNG names the SVG's SHA-256, by which `content_of` knows it."""
+def files_of(figure, pictures: bool = True) -> tuple[bytes, bytes]:
+    """A figure as PNG and SVG; the PNG, if asked for, names the `digest` of the SVG."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out already
     svg = _bytes(figure, "svg", Date=None)
-    digest = hashlib.sha256(svg).hexdigest()
-    return _bytes(figure, "png", Software=None, Description=digest), svg
+    png = _bytes(figure, "png", Software=None, Description=digest(svg)) if pictures else b""
+    return png, svg
 
 
-def content_of(png: bytes) -> str:
-    """What a PNG of `files_of` shows: equal for two that were drawn from equal numbers."""
+def digest(svg: bytes) -> str:
+    """SHA-256 of a drawing: equal for two that were drawn from equal numbers."""
+    return hashlib.sha256(svg).hexdigest()
+
+
+def digest_in(png: bytes) -> str:
+    """The `digest` of the drawing that a PNG of `files_of` shows."""
     with PIL.Image.open(io.BytesIO(png)) as picture:
         return picture.info.get("Description", "")
 
 
-def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
+def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Drawn:
     """Draw one figure of the TOML file.
 
     Args:
         entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for other runs.
         source: the study and what was measured.
+        pictures: whether to make the PNG, too, half of the work.
 
     Raises:
         ValueError: if the kind is unknown.
@@ -92,13 +98,13 @@ def draw(entry: Mapping[str, Any], source: Source) -> Drawn:
         figure = plt.figure(figsize=(7.2, 5.0), layout="constrained")
         try:
             captions = KINDS[entry["kind"]](figure, entry, source)
-            png, svg = files_of(figure)
+            png, svg = files_of(figure, pictures)
         finally:
             plt.close(figure)
     caption = "; ".join(captions) if captions else "nothing measured yet"
     return Drawn(entry["id"], entry["title"], caption, png, svg, bool(captions))
 
 
-def draw_all(source: Source) -> list[Drawn]:
-    """Draw every figure of a study."""
-    return [draw(entry, source) for entry in source.config.figures]
+def draw_all(source: Source, pictures: bool = True) -> list[Drawn]:
+    """Draw every figure of a study, see `draw`."""
+    return [draw(entry, source, pictures) for entry in source.config.figures]

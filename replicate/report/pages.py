@@ -86,14 +86,16 @@ def _other_tables(config: StudyConfig, views: list[View], shown: list[View]) -> 
     return found
 
 
-def build_study(config: StudyConfig, workdir: Path, shipped: Path) -> StudyPage:
+def build_study(
+    config: StudyConfig, workdir: Path, shipped: Path, pictures: bool = True
+) -> StudyPage:
     """Evaluate a study on the user's and the shipped records and draw its figures."""
     views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
     sides = {side: _primary(views, side) for side in tables.SIDES}
     shown = [view for view in sides.values() if view]
     others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)
-    figures = draw_all(Source(config, sides, shipped, tuple(others)))
+    figures = draw_all(Source(config, sides, shipped, tuple(others)), pictures)
     gaps, contradictions, deviations, future_work = tables.log_tables(config)
     failures = tables.failures_table(views)
     not_run = tables.not_run_table(config, cells, claims)

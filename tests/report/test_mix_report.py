@@ -128,7 +128,7 @@ def test_real_images_without_synthetic_say_what_is_missing(drawn):
 
 
 def test_another_run_fills_in_where_asked(views, study, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "files_of", lambda figure: (b"", b""))
+    monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))
     made = views(
         paper=classifiers("1:0", accuracy_original=0.98),
         lite=classifiers("1:0", accuracy_original=0.5, **SUBSTITUTE)

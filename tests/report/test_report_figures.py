@@ -206,7 +206,7 @@ def test_images_of_all_classes_stand_in_columns(drawn):
 
 def test_every_figure_of_the_study_draws_without_records(study, tmp_path, monkeypatch):
     source = Source(study, {"shipped": None, "yours": None}, tmp_path)
-    monkeypatch.setattr(figures, "files_of", lambda figure: (b"", b""))
+    monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))
     for entry in study.figures:
         made = figures.draw(entry, source)
         assert not made.measured and made.caption == "nothing measured yet"
