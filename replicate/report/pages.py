@@ -19,7 +19,7 @@ from replicate.report.claim_entries import (
     figure_name,
     with_links,
 )
-from replicate.report.claims import ClaimResult, judge
+from replicate.report.claims import ClaimResult, judge, judge_view
 from replicate.report.config import StudyConfig
 from replicate.report.figure_base import Source
 from replicate.report.figures import Drawn, draw_all
@@ -61,9 +61,19 @@ class StudyPage:
         return self.config.module
 
 
-def _primary(views: list[View], side: str) -> View | None:
+def _primary(config: StudyConfig, views: list[View], side: str) -> View | None:
+    """The view to print for a side: the first with numbers for half of the claims, else the most.
+
+    A run at preset paper that has only begun does not take the place of a whole one at lite.
+    """
     mine = [view for view in views if view.side == side and view.records]
-    return mine[0] if mine else None
+    return max(mine, key=lambda view: min(_tested(config, view), 0.5), default=None)
+
+
+def _tested(config: StudyConfig, view: View) -> float:
+    judged = judge_view(config, view)
+    claims = [judged[claim.id] for claim in config.claims if not claim.control]
+    return sum(each.verdict != "not run" for each in claims) / max(len(claims), 1)
 
 
 def _other_tables(config: StudyConfig, views: list[View], shown: list[View]) -> list[tables.Table]:
@@ -91,7 +101,7 @@ def build_study(
 ) -> StudyPage:
     """Evaluate a study on the user's and the shipped records and draw its figures."""
     views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
-    sides = {side: _primary(views, side) for side in tables.SIDES}
+    sides = {side: _primary(config, views, side) for side in tables.SIDES}
     shown = [view for view in sides.values() if view]
     others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)
