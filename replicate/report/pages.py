@@ -61,7 +61,7 @@ class StudyPage:
         return self.config.module
 
 
-def _primary(config: StudyConfig, views: list[View], side: str) -> View | None:
+def leading(config: StudyConfig, views: list[View], side: str) -> View | None:
     """The view to print for a side: the first with numbers for half of the claims, else the most.
 
     A run at preset paper that has only begun does not take the place of a whole one at lite.
@@ -101,7 +101,7 @@ def build_study(
 ) -> StudyPage:
     """Evaluate a study on the user's and the shipped records and draw its figures."""
     views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
-    sides = {side: _primary(config, views, side) for side in tables.SIDES}
+    sides = {side: leading(config, views, side) for side in tables.SIDES}
     shown = [view for view in sides.values() if view]
     others = [v for v in views if v not in shown and v.done and v.kind != "none"]
     cells, claims = compare(config, sides), judge(config, sides)

@@ -3,8 +3,10 @@
 import dataclasses
 
 import pytest
+from report_stores import only
 
 from replicate.report.config import Selector
+from replicate.report.pages import leading
 from replicate.report.views import complete_rows, views_of
 
 REAL = Selector("classifier", {"arm": "real", "p": 1.0}, "test_accuracy")
@@ -34,6 +36,19 @@ def test_a_plan_without_records_comes_last(fake, lay, config):
     store.add(paper, label="paper", missing=[paper[0][0].key])
     store.add(lay.accuracy([0.8], "real", 1.0, epochs=2), label="lite")
     assert [view.label for view in views_of("yours", store.root, config)] == ["lite", "paper"]
+
+
+@pytest.mark.parametrize(("paper", "leads"), [(["real"], "lite"), (["real", "synthetic"], "paper")])
+def test_a_begun_plan_does_not_hide_a_whole_one(fake, lay, config, paper, leads):
+    """C1 compares the arms, C2 is of synthetic ones alone: half of the claims lead."""
+    store = fake()
+    both = [result for arm in paper for result in lay.accuracy([0.9], arm, 1.0)]
+    store.add(both, label="paper")
+    whole = lay.accuracy([0.8], "real", 1.0, epochs=2)
+    store.add(whole + lay.accuracy([0.7], "synthetic", 1.0, epochs=2), label="lite")
+    views = views_of("yours", store.root, config)
+    assert leading(only(config, "C1", "C2"), views, "yours").label == leads
+    assert leading(only(config, "C1", "C2"), views, "shipped") is None
 
 
 def test_base_settings_are_implied(view, lay):
