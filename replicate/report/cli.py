@@ -80,6 +80,11 @@ def _report(flags: argparse.Namespace) -> int:
     folder = Path(flags.configs) if flags.configs else project_root() / "paper_configs"
     shipped = Path(flags.shipped) if flags.shipped else project_root() / "results"
     out, committed = Path(flags.out), flags.publish or flags.check
+    if committed and flags.study:
+        raise ValueError(
+            "Expected --publish and --check of all studies, whose numbers README holds. "
+            f"Received: --study={','.join(flags.study)}"
+        )
     workdir = Path(os.devnull) if committed else Path(flags.workdir)
     configs = load_all(folder, flags.study)
     pages = [build_study(config, workdir, shipped, not flags.check) for config in configs]

@@ -141,7 +141,7 @@ def _draw_contrast(axes, panel: Mapping[str, Any], source: Source) -> list[str]:
     for role in ("real", "synthetic"):
         found, missing = first_bundle({"source": panel[role]}, source)
         if found is None:
-            reasons.append(f"{role}: {'; '.join(missing) or 'not run'}")
+            reasons.append(f"{role}: {'; '.join(dict.fromkeys(missing)) or 'not run'}")
         else:
             captions.append(found[0])
             rows[role] = _one_a_label(found[1])

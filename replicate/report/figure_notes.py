@@ -75,7 +75,7 @@ def _row(source: Source, row: Mapping[str, Any], count: int):
             texts = [f"{value:.2g}" for value in bundle[row["value"]]]
         first, last = row.get("between", (0, count))
         return caption(side, view, record), pixels[first:last], texts[first:last]
-    raise NotAvailable("; ".join(reasons) or "not run")
+    raise NotAvailable("; ".join(dict.fromkeys(reasons)) or "not run")
 
 
 def _draw_row(axes: Sequence, pixels: np.ndarray, texts: Sequence[str]) -> None:

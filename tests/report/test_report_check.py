@@ -59,6 +59,13 @@ def test_every_kind_of_difference_is_found(project, lay, capsys, tmp_path):
     assert "mnist_cvae/fig7.png: not in" in told and "fig10.png: no record behind it" in told
 
 
+def test_one_study_alone_is_not_published(project, capsys):
+    before = (project / "README.md").read_text()
+    assert main(["--publish", "--study=mnist_cvae", f"--project={project}"]) == 2
+    assert "Received: --study=mnist_cvae" in capsys.readouterr().err
+    assert (project / "README.md").read_text() == before
+
+
 @pytest.mark.parametrize("text", ["an accuracy of 0.9876", "98.1 % are right", "97 % right"])
 def test_a_number_outside_of_the_block_is_found(text):
     block = "| 0.5000 |"
