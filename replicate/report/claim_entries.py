@@ -11,7 +11,7 @@ from typing import Any
 from replicate.report.claims import ClaimResult, Judged
 from replicate.report.config import Claim, StudyConfig
 from replicate.report.evidence import Evidence, link
-from replicate.report.tables import Table, effect_lines, number, shown_sides
+from replicate.report.tables import Table, effect_lines, number, shown_sides, verdict_name
 from replicate.report.views import View
 
 LISTED = 60  # records of a claim that are listed one by one; more stand in the CSV file alone
@@ -110,10 +110,9 @@ def claim_entries(
 
 
 def _side(side: str, judged: Judged, view: View | None, folder: Path) -> SideEntry:
-    verdict = {"none": "no verdict"}.get(judged.verdict, judged.verdict)
     arms = tuple(_arm(evidence, view, folder) for evidence in judged.evidence)
     lines, n = tuple(effect_lines(judged)), len(judged.keys)
-    return SideEntry(side, judged.label, verdict, judged.reason, lines, n, arms)
+    return SideEntry(side, judged.label, verdict_name(judged), judged.reason, lines, n, arms)
 
 
 def _arm(evidence: Evidence, view: View, folder: Path) -> ArmEntry:

@@ -59,8 +59,13 @@ def interval_text(interval: Interval | None, planned: int, like: float | None = 
     return f"{text}, {runs}"
 
 
+def verdict_name(side: Measured | Judged) -> str:
+    """A verdict as it is shown."""
+    return {"none": "no verdict"}.get(side.verdict, side.verdict)
+
+
 def _verdict(side: Measured | Judged) -> str:
-    shown = {"none": "no verdict"}.get(side.verdict, side.verdict)
+    shown = verdict_name(side)
     return f"{shown} ({side.reason})" if side.reason else shown
 
 

@@ -57,7 +57,6 @@ class Executor:
         self, study: Study, store: Store, settings: Settings, on_event: Callable[[dict], None]
     ):
         self.study, self.store, self.settings, self.on_event = study, store, settings, on_event
-
         self.failed: set[str] = set()  # keys of the trials that this run recorded as failed
 
     def run(self, groups: Iterable[Group]) -> None:
@@ -67,11 +66,12 @@ class Executor:
             self._run_on_dask(groups)
             return
         for batch in batches(groups):
-            first = len(batch) > 1
-            if first:
+            attempts = ATTEMPTS
+            if len(batch) > 1:
                 self._run_together(batch)
-            for group in batch:  # what a dead worker left of a batch is run group by group
-                self._attempts(group, ATTEMPTS - first)
+                attempts -= 1  # what a dead worker left of a batch is run group by group
+            for group in batch:
+                self._attempts(group, attempts)
 
     def _run_together(self, batch: list[Group]) -> None:
         parts, made = [], set()
