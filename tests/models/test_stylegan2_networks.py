@@ -44,6 +44,24 @@ def test_resampling_against_zeros_between_pixels():
         np.testing.assert_allclose(np.transpose(fast, (0, 3, 1, 2)), expected, atol=1e-6)
 
 
+def test_gradients_of_resampling_are_the_adjoint_maps():
+    """<gradient, v> = <map(v), upstream> for any v, and once more for the gradient's own."""
+    maps = [upsample, downsample, lambda x: smooth(x, 1, gain=4.0), lambda x: smooth(x, 2)]
+    rng = np.random.default_rng(0)
+    x, direction = (tf.constant(rng.standard_normal((2, 6, 8, 3))) for _ in range(2))
+    for resample in maps:
+        upstream = tf.constant(rng.standard_normal(resample(x).shape))
+        with tf.GradientTape() as outer:
+            outer.watch(upstream)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = tf.reduce_sum(resample(x) * upstream)
+            slope = tf.reduce_sum(tape.gradient(total, x) * direction)
+        np.testing.assert_allclose(slope, tf.reduce_sum(resample(direction) * upstream))
+        second = outer.gradient(slope, upstream)
+        np.testing.assert_allclose(second, resample(direction), atol=1e-12)
+
+
 def test_groups_of_the_minibatch_deviation():
     x = np.zeros((6, 1, 1, 1), np.float32)
     x[[0, 2, 4], 0, 0, 0] = [1, 2, 3]  # images 0, 2, 4 are one group of three, 1, 3, 5 the other
