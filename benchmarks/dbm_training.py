@@ -1,19 +1,22 @@
 """Times training steps of the MNIST Boltzmann machines against the machine's matrix products.
 
-    python benchmarks/dbm_training.py                all contenders, about three minutes
+    python benchmarks/dbm_training.py                all contenders, about eight minutes
     python benchmarks/dbm_training.py --quick        a check in under a minute, writes nothing
     python benchmarks/dbm_training.py --torch_python=PATH   another environment's PyTorch
 
 Training is dense matrix work; the goal is at least half of the rate of float32 products of large
 square matrices, which each process measures just before and just after its steps. Every contender
 runs in a fresh process, and the contenders take turns, so that each round is a paired comparison
-under the same load. First steps (tracing) are timed apart.
+under the same load. First steps (tracing) are timed apart. "Side by side" is one training a core,
+with one thread each, as `--workers` runs them: a step's time is that of a step of any of them, and
+the rate of products is the sum of theirs.
 """
 
 import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 
 import numpy as np
@@ -35,23 +38,29 @@ from paired import (
 )
 
 VISIBLE, LOW, HIGH = 784, 512, 1024
-BATCHES = {"rbm1": 48, "rbm2": 48, "dbm": 100, "dbm_torch": 100}
-GIBBS = {"rbm1": 1, "rbm2": 6, "dbm": 1, "dbm_torch": 1}  # the lower machine's CD-1, the last CD-6
+BATCHES = {"rbm1": 48, "rbm2": 48, "dbm": 100}
+GIBBS = {"rbm1": 1, "rbm2": 6, "dbm": 1}  # the lower machine's CD-1, the last CD-6
 UPDATES = 50  # of the mean field, the most a step may take; tolerance 0, so that all are made
-CONTENDERS = {
+MACHINES = {
     "rbm1": "lower RBM 784-512, batch 48, CD-1",
     "rbm2": "upper RBM 512-1024, batch 48, CD-6",
     "dbm": "joint step 784-512-1024, batch 100, 50 updates",
-    "dbm_torch": "the same joint step in PyTorch",
 }
+WAYS = {"all": "all cores in an operation", "side": "side by side"}
+CONTENDERS = {
+    f"{name}_{way}": f"{machine}; {how}"
+    for name, machine in MACHINES.items()
+    for way, how in WAYS.items()
+} | {"dbm_torch": "the same joint step in PyTorch, default threads"}
 GOAL = 0.5
 
 
 def step_gflop(contender):
     """Returns the matrix products of one step in GFLOP; nothing else is counted."""
-    batch, gibbs = BATCHES[contender], GIBBS[contender]
-    if contender.startswith("rbm"):
-        area = VISIBLE * LOW if contender == "rbm1" else LOW * HIGH
+    name = contender.split("_")[0]
+    batch, gibbs = BATCHES[name], GIBBS[name]
+    if name != "dbm":
+        area = VISIBLE * LOW if name == "rbm1" else LOW * HIGH
         products = (1 + 2 * gibbs + 2) * area  # up; alternations; both ends' contrast
     else:
         low, high = VISIBLE * LOW, LOW * HIGH
@@ -66,11 +75,11 @@ def random_pixels(count, units):
     return (rng.random((count, units)) * (rng.random((count, units)) < 0.2)).astype("float32")
 
 
-def build(contender):
+def build(name):
     """Returns a compiled model and its images."""
     from replicate.models.boltzmann import DBM, RBM
 
-    if contender == "dbm":
+    if name == "dbm":
         model = DBM(spread=0.05, max_norm=6.0)
         model.compile(
             590,
@@ -82,31 +91,31 @@ def build(contender):
             sparsity_targets=(0.2, 0.1),
             sparsity_costs=(1e-4, 5e-5),
         )
-        return model, random_pixels(BATCHES[contender], VISIBLE).reshape(-1, 28, 28, 1)
-    visible, hidden, doubled = (VISIBLE, LOW, "up") if contender == "rbm1" else (LOW, HIGH, "down")
+        return model, random_pixels(BATCHES[name], VISIBLE).reshape(-1, 28, 28, 1)
+    visible, hidden, doubled = (VISIBLE, LOW, "up") if name == "rbm1" else (LOW, HIGH, "down")
     model = RBM((visible,), hidden, doubled=doubled)
-    model.compile(1250, [0.01], [0.5], [GIBBS[contender]], l2=1e-3)
-    return model, random_pixels(BATCHES[contender], visible)
+    model.compile(1250, [0.01], [0.5], [GIBBS[name]], l2=1e-3)
+    return model, random_pixels(BATCHES[name], visible)
 
 
 def run_ours(contender, steps):
     """Returns versions, sgemm rates and times of this package's steps in its own loop."""
+    name, way = contender.split("_")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(ROOT))
     import keras
     import tensorflow as tf
 
     from replicate.runs.worker import configure_tensorflow, thread_profile
     from replicate.training.loop import resident_steps
 
-    configure_tensorflow(thread_profile("generator"))
+    configure_tensorflow(thread_profile("generator" if way == "all" else "single"))
     matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
 
     def rate():
         return sgemm_rate(multiply, lambda value: value.numpy())
 
-    model, images = build(contender)
+    model, images = build(name)
     labels = tf.zeros(len(images), tf.int64)
     run = resident_steps(lambda *batch: model.train_step(batch), tf.constant(images), labels)
     rows = tf.constant(np.tile(np.arange(len(images)), (10, 1)))  # ten steps a call, as in training
@@ -121,7 +130,7 @@ def run_torch(contender, steps):
     import torch
 
     torch.manual_seed(0)
-    sizes, batch = (VISIBLE, LOW, HIGH), BATCHES[contender]
+    sizes, batch = (VISIBLE, LOW, HIGH), BATCHES["dbm"]
     kernels = [0.05 * torch.randn(pair) for pair in zip(sizes, sizes[1:], strict=False)]
     biases = [torch.zeros(size) for size in sizes]
     velocities = [torch.zeros_like(p) for p in kernels + biases]
@@ -173,6 +182,12 @@ def run_torch(contender, steps):
 
 def measure(contender, steps):
     """Runs one contender in this process; returns what it did."""
+    sys.path.insert(0, str(ROOT))
+    from replicate.runs.environment import CORES, take_cores
+
+    if contender.endswith("side") and CORES not in os.environ:
+        return run_side_by_side(contender, steps, CORES)
+    take_cores()
     run = run_torch if contender.endswith("torch") else run_ours
     versions, rates, first, seconds = run(contender, steps)
     return {
@@ -184,10 +199,27 @@ def measure(contender, steps):
     }
 
 
+def run_side_by_side(contender, steps, variable):
+    """Returns what copies on a core each did together; `variable` tells a copy its core."""
+    command = [sys.executable, __file__, f"--contender={contender}", f"--steps={steps}"]
+    copies = []
+    for core in sorted(os.sched_getaffinity(0)):
+        own = {**os.environ, variable: str(core)}
+        copies.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own))
+    rows = [json.loads(copy.communicate()[0].splitlines()[-1]) for copy in copies]
+    rates = zip(*(row["sgemm_gflops"] for row in rows), strict=True)
+    return {
+        **rows[0],
+        "step_ms": [ms / len(rows) for row in rows for ms in row["step_ms"]],
+        "sgemm_gflops": [sum(together) for together in rates],
+        "first_steps_seconds": max(row["first_steps_seconds"] for row in rows),
+    }
+
+
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
     machine_line = machine()
-    names = ["rbm1", "dbm"] if args.quick else list(CONTENDERS)
+    names = ["rbm1_side", "dbm_all"] if args.quick else list(CONTENDERS)
     steps = 1 if args.quick else args.steps
     rows = take_turns(
         __file__, names, args, [f"--steps={steps}"], lambda row: f"{median_ms(row):.1f} ms"
@@ -225,8 +257,9 @@ Written by `python benchmarks/dbm_training.py`; raw numbers in
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
 sigmoids and updates of weights take time but count nothing. Contenders take turns in
-{rounds_of(report)} rounds, each in a fresh process, default threads.
-"sgemm" is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and
+{rounds_of(report)} rounds, each in a fresh process. "Side by side" is one training a core, of one
+thread each, as `--workers` runs them; its time is that of a step of any of them. "sgemm"
+is the rate of {SIDE} x {SIDE} float32 matrix products in the same processes, before and
 after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 
 {table(report)}

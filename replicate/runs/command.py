@@ -76,6 +76,7 @@ def execute(study, values, plan, trials, store, arguments) -> int:
     settings = Settings(
         executor=values.executor,
         scheduler=values.scheduler,
+        workers=values.workers,
         data_dir=values.data_dir,
         stand_in=values.preset == "smoke",
         inception_weights=getattr(values, "inception_weights", None),

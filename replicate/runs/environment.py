@@ -9,6 +9,7 @@ import platform
 import subprocess
 from typing import Any
 
+CORES = "REPLICATE_CORES"  # environment variable: cores of a worker process, as 0,1
 PACKAGES = ("replicate", "tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets")
 
 
@@ -48,11 +49,19 @@ def commit() -> str:
         return "unknown"
 
 
+def take_cores() -> None:
+    """Stay on the cores that the environment names, where the system can pin a process."""
+    share = os.environ.get(CORES)
+    if share and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, map(int, share.split(",")))
+
+
 def usable_cores() -> int:
     """Cores that this process may use: those it is pinned to, where the system tells."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    share = os.environ.get(CORES)
+    return len(share.split(",")) if share else os.cpu_count() or 1
 
 
 def environment(threads: dict[str, int]) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from replicate.runs.files import write_json
-from replicate.runs.plan import Group, batches
+from replicate.runs.plan import Group, batches, divided
+from replicate.runs.pools import CorePool, dask_pool, run_remotely
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial
@@ -27,6 +31,7 @@ class Settings:
     Args:
         executor: `"local"` or `"dask"`.
         scheduler: address of a Dask scheduler.
+        workers: processes side by side on this machine, which share its cores.
         data_dir: folder of prepared data sets, or None.
         stand_in: whether a drawn stand-in may replace absent data.
         inception_weights: file of InceptionV3's weights, or None.
@@ -36,11 +41,29 @@ class Settings:
 
     executor: str = "local"
     scheduler: str | None = None
+    workers: int = 1
     data_dir: str | None = None
     stand_in: bool = False
     inception_weights: str | None = None
     network: str | None = None
     lanes: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class _Entry:
+    """Groups that one process takes in turn, and how often it may still be started."""
+
+    batch: list[Group]
+    attempts: int
+
+    def keys(self) -> Iterator[str]:
+        """Keys of the trials."""
+        return (trial.key for group in self.batch for trial in group.trials)
+
+    def inputs(self) -> Iterator[str]:
+        """Keys of the trials that these need."""
+        every = (trial for group in self.batch for trial in group.trials)
+        return (key for trial in every for key in trial.inputs.values())
 
 
 class Executor:
@@ -50,7 +73,7 @@ class Executor:
         study: the study that the trials belong to.
         store: the user's workdir.
         settings: how workers run.
-        on_event: called with each event of a worker: `progress` and `record`.
+        on_event: called with each event of a worker, `progress` and `record`, one at a time.
     """
 
     def __init__(
@@ -58,37 +81,74 @@ class Executor:
     ):
         self.study, self.store, self.settings, self.on_event = study, store, settings, on_event
         self.failed: set[str] = set()  # keys of the trials that this run recorded as failed
+        self._telling = threading.Lock()
 
     def run(self, groups: Iterable[Group]) -> None:
-        """Run every group whose inputs are there; the others are left for a later run."""
-        groups = list(groups)
-        if self.settings.executor == "dask":
-            self._run_on_dask(groups)
-            return
-        for batch in batches(groups):
-            attempts = ATTEMPTS
-            if len(batch) > 1:
-                self._run_together(batch)
-                attempts -= 1  # what a dead worker left of a batch is run group by group
-            for group in batch:
-                self._attempts(group, attempts)
+        """Run every group whose inputs are there; the others are left for a later run.
 
-    def _run_together(self, batch: list[Group]) -> None:
+        Several groups run side by side where there is room for it and neither waits for the other.
+        """
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        if self.settings.executor == "dask":
+            with dask_pool(self.settings.scheduler) as pool:
+                # A worker elsewhere cannot see whether this process lives: its parent is 0.
+                self._run(
+                    [[group] for group in groups],
+                    lambda parts: pool.submit(run_remotely, self.command(parts, parent=0)),
+                    room=math.inf,
+                )
+            return
+        if self.settings.workers > 1:
+            groups = divided(groups)
+        with CorePool(self.settings.workers, self._follow_process) as pool:
+            self._run(
+                batches(groups),
+                lambda parts: pool.submit(self.command(parts, os.getpid()), self.log_path),
+                room=self.settings.workers,
+            )
+
+    def _run(self, made: list[list[Group]], submit, room: float) -> None:
+        """Submit every batch when its inputs are finished, and there is room for it."""
+        waiting = [_Entry(batch, ATTEMPTS) for batch in made]
+        active: dict[concurrent.futures.Future, _Entry] = {}
+        while waiting or active:
+            maker = {key: entry for entry in (*waiting, *active.values()) for key in entry.keys()}
+            for entry in list(waiting):
+                if len(active) >= room or any(
+                    maker.get(key, entry) is not entry for key in entry.inputs()
+                ):
+                    continue
+                waiting.remove(entry)
+                parts = self._parts(entry.batch)
+                if parts:
+                    active[submit(parts)] = entry
+            if active:
+                done, _ = concurrent.futures.wait(
+                    active, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
+                    waiting[:0] = self._after(active.pop(future), *future.result())
+
+    def _after(self, entry: _Entry, code: int, output: str) -> list[_Entry]:
+        """What is to be run again of a batch that has ended; `output` was not followed yet."""
+        for line in output.splitlines():
+            with open(self.log_path, "a") as log:
+                self._follow(line, log)
+        if code == 0:  # what is left waits for inputs that failed, or is run by somebody else
+            return []
+        if entry.attempts > 1:  # what a dead worker left of a batch is run group by group
+            return [_Entry([group], entry.attempts - 1) for group in entry.batch]
+        for group in entry.batch:
+            for trial in self._runnable(group):
+                self._record_death(trial, code)
+        return []
+
+    def _parts(self, batch: list[Group]) -> list[list[Trial]]:
         parts, made = [], set()
         for group in batch:
             parts.append(self._runnable(group, made))
             made |= {trial.key for trial in parts[-1]}
-        if made:
-            self._run_here([part for part in parts if part])
-
-    def _attempts(self, group: Group, attempts: int) -> None:
-        for _ in range(attempts):
-            trials = self._runnable(group)
-            if not trials:
-                return
-            code = self._run_here([trials])
-        for trial in self._runnable(group):
-            self._record_death(trial, code)
+        return [part for part in parts if part]
 
     def _runnable(self, group: Group, before: Iterable[str] = ()) -> list[Trial]:
         """Unfinished trials of a group whose inputs are finished, or made by those `before`.
@@ -134,19 +194,10 @@ class Executor:
         write_json(path, job)
         return [sys.executable, "-m", "replicate.runs.worker", str(path.resolve())]
 
-    def _run_here(self, parts: list[list[Trial]]) -> int:
-        command = self.command(parts, parent=os.getpid())
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+    def _follow_process(self, process: subprocess.Popen) -> None:
         with open(self.log_path, "a") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-            try:
-                for line in process.stdout:
-                    self._follow(line, log)
-                return process.wait()
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
+            for line in process.stdout:
+                self._follow(line, log)
 
     def _follow(self, line: str, log) -> None:
         try:
@@ -158,59 +209,7 @@ class Executor:
             self._tell(event)
 
     def _tell(self, event: dict) -> None:
-        if event["event"] == "record" and event["status"] == "failed":
-            self.failed.add(event["key"])
-        self.on_event(event)
-
-    def _run_on_dask(self, groups: list[Group]) -> None:
-        """Submit every group as soon as its inputs are finished."""
-        from dask.distributed import Client, as_completed
-
-        waiting, tries = list(groups), {}
-        with Client(self.settings.scheduler, timeout="20s") as client:
-            running = as_completed()
-            active = {}
-            while waiting or active:
-                for group in list(waiting):
-                    trials = self._runnable(group)
-                    if not trials:
-                        if not _blocked(group, waiting, active):
-                            waiting.remove(group)
-                        continue
-                    if _blocked(group, waiting, active):
-                        continue
-                    waiting.remove(group)
-                    future = client.submit(_remote, self.command([trials], 0), pure=False)
-                    active[future.key] = group
-                    running.add(future)
-                if not active:
-                    break
-                future = next(running)
-                group = active.pop(future.key)
-                self._after_remote(group, future, tries, waiting)
-
-    def _after_remote(self, group, future, tries, waiting) -> None:
-        code, output = future.result()
-        for line in output.splitlines():
-            with open(self.log_path, "a") as log:
-                self._follow(line, log)
-        tries[id(group)] = tries.get(id(group), 0) + 1
-        left = self._runnable(group)
-        if left and tries[id(group)] < ATTEMPTS:
-            waiting.insert(0, group)
-        else:
-            for trial in left:
-                self._record_death(trial, code)
-
-
-def _blocked(group: Group, waiting: list[Group], active: dict) -> bool:
-    """Whether another unfinished group still produces an input of this one."""
-    others = [g for g in [*waiting, *active.values()] if g is not group]
-    produced = {trial.key for g in others for trial in g.trials}
-    return any(key in produced for trial in group.trials for key in trial.inputs.values())
-
-
-def _remote(command: list[str]) -> tuple[int, str]:
-    """Run a worker command on a Dask worker; the workdir must be on a shared file system."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
+        with self._telling:
+            if event["event"] == "record" and event["status"] == "failed":
+                self.failed.add(event["key"])
+            self.on_event(event)

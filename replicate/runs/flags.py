@@ -14,6 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
+from replicate.runs.environment import usable_cores
 from replicate.runs.files import project_root
 
 PRESETS = ("paper", "lite", "quick", "smoke")
@@ -25,6 +26,7 @@ INFRASTRUCTURE = (
     "plan",
     "executor",
     "scheduler",
+    "workers",
     "lanes",
     "reuse_shipped",
     "inception_weights",
@@ -137,6 +139,9 @@ def define_shared(values, *, replicates: int, generators: int) -> None:
         "executor", "local", ["local", "dask"], "where workers run", flag_values=values
     )
     text("scheduler", None, "address of a Dask scheduler, tcp://host:port", flag_values=values)
+    define_positive(
+        values, "workers", 1, "processes side by side on this machine, which share its cores"
+    )
     flags.DEFINE_integer(
         "lanes",
         0,
@@ -219,6 +224,10 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
         raise flags.Error(f"expected flags only; received {' '.join(rest)!r}")
     if values.executor == "dask" and not values.scheduler:
         raise flags.Error("flag --executor=dask: expected --scheduler=tcp://host:port beside it")
+    if values.workers > usable_cores():
+        raise flags.Error(
+            f"flag --workers={values.workers}: expected at most one a core, {usable_cores()} here"
+        )
     if values.data_dir is not None and not os.path.isdir(values.data_dir):
         raise FileNotFoundError(
             "Expected --data_dir to be a folder. "

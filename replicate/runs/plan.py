@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -105,6 +106,19 @@ def can_share(several: Iterable[Group]) -> bool:
     several = list(several)
     kinds = {group.threads for group in several} - {"plain"}
     return len(kinds) < 2 and sum(group.seconds for group in several) <= TOGETHER
+
+
+def divided(ordered: Iterable[Group]) -> list[Group]:
+    """Long groups in pieces of about `TOGETHER` seconds, for workers side by side to share."""
+    made = []
+    for group in ordered:
+        count = max(1, min(len(group.trials), int(group.seconds // TOGETHER)))
+        bounds = [index * len(group.trials) // count for index in range(count + 1)]
+        for first, last in itertools.pairwise(bounds):
+            trials = group.trials[first:last]
+            seconds = group.seconds * len(trials) / len(group.trials)
+            made.append(dataclasses.replace(group, trials=trials, seconds=seconds))
+    return made
 
 
 def batches(ordered: Iterable[Group]) -> list[list[Group]]:

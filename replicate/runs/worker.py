@@ -19,7 +19,7 @@ import uuid
 from pathlib import Path
 
 from replicate.runs.context import Context
-from replicate.runs.environment import commit, environment, usable_cores
+from replicate.runs.environment import commit, environment, take_cores, usable_cores
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, Study, load_study
@@ -33,6 +33,8 @@ def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
     and with one thread there two lanes would take turns.
     """
     cores = usable_cores()
+    if kind == "single":
+        return {"intra": 1, "inter": 1}
     if kind == "lanes":
         return {"intra": lanes or cores, "inter": lanes or cores}
     return {"intra": cores, "inter": 1}
@@ -150,6 +152,7 @@ def main(argv: list[str]) -> int:
     """Run the job described in a JSON file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the executor decides when a worker ends
     job = json.loads(Path(argv[0]).read_text())
+    take_cores()
     _die_with_parent(job.get("parent", 0))
     study, store = load_study(job["module"]), Store(job["workdir"])
     context = None

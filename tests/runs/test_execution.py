@@ -7,10 +7,13 @@ import time
 
 import pytest
 
+from replicate.runs.environment import usable_cores
 from replicate.runs.flags import parse
-from replicate.runs.plan import Group, batches, groups, make_plan
+from replicate.runs.plan import Group, batches, divided, groups, make_plan
+from replicate.runs.pools import shares
 from replicate.runs.publish import publish, reuse_shipped
 from replicate.runs.store import Store
+from replicate.runs.trial import Trial
 
 
 def values_of(workdir, stage="square"):
@@ -191,6 +194,26 @@ def test_weights_of_extensions_are_not_shipped(toy, tmp_path, monkeypatch):
     assert named == {everything[0].key}
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+def test_workers_run_side_by_side_on_cores_of_their_own(toy):
+    """Two sources wait for each other; a third dies and is tried again beside them."""
+    assert run(toy, "--workers=2", "--bad=0:meets,1:meets,2:dies-once") == 0
+    assert values_of(toy[1]) == [4, 16, 36]
+
+
+def test_workers_share_the_cores():
+    assert shares([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3, 4]]
+    assert shares([0, 2], 1) == [[0, 2]]
+
+
+def test_long_groups_are_divided_among_workers():
+    trials = tuple(Trial("toy", "square", 1, {"power": power}, 0) for power in range(7))
+    pieces = divided([Group("square", trials, 1000.0, "plain")])
+    assert [len(piece.trials) for piece in pieces] == [2, 2, 3]
+    assert sum((piece.trials for piece in pieces), ()) == trials
+    assert sum(piece.seconds for piece in pieces) == pytest.approx(1000)
+
+
 def test_dask_runs_the_same_trials(toy):
     distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as c:
@@ -200,9 +223,9 @@ def test_dask_runs_the_same_trials(toy):
 
 def test_lanes_have_threads_of_both_kinds():
     """XLA runs loops in the pool within operations: with one thread there, lanes take turns."""
-    from replicate.runs.environment import usable_cores
     from replicate.runs.worker import thread_profile
 
+    assert thread_profile("single") == {"intra": 1, "inter": 1}
     assert thread_profile("lanes", 3) == {"intra": 3, "inter": 3}
     assert thread_profile("generator") == {"intra": usable_cores(), "inter": 1}
 

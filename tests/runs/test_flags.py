@@ -28,6 +28,7 @@ def test_flags_of_two_studies_do_not_meet(toy):
         (["--extensions=cube"], "expected any of cubes"),
         (["stray"], "received 'stray'"),
         (["--executor=dask"], "--scheduler=tcp"),
+        (["--workers=4096"], "flag --workers=4096: expected at most one a core"),
         (["--preset=lite"], "toy.lite.cfg"),
         (["--data_dir=/no/such/folder"], "Received: '/no/such/folder'"),
         (["--stages=sourse"], "Expected --stages among source, square"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
+from replicate.runs.environment import CORES
 from replicate.runs.flags import define_choices, define_positive, define_shared
 from replicate.runs.study import Outcome, Stage, Study, unique
 
@@ -42,6 +43,8 @@ def run_source(trials, context):
             if not marker.exists():
                 marker.touch()
                 os._exit(9)
+        if how == "meets":
+            meet(Path(context.store.root))
         if how == "sleeps":
             context.progress(trial, 0.5, "half way")
             time.sleep(60)
@@ -49,6 +52,20 @@ def run_source(trials, context):
         path = context.artifact_dir(trial) / "value.txt"
         path.write_text(str(value))
         yield trial, Outcome({"value": value}, artifacts={"value": path})
+
+
+def meet(folder):
+    """Waits for another process that runs on other cores."""
+    (folder / f"met-{os.environ[CORES]}").touch()
+    end = time.monotonic() + 30
+    while len(list(folder.glob("met-*"))) < 2:
+        if time.monotonic() > end:
+            raise RuntimeError("nobody came")
+        time.sleep(0.02)
+
+
+def source_seconds(trial):
+    return 1000.0 if trial.settings["how"] == "meets" else 1.0
 
 
 def run_square(trials, context):
@@ -63,7 +80,7 @@ STUDY = Study(
     citation="Nobody (2026)",
     datasets=(),
     stages={
-        "source": Stage(1, run_source, lambda trial: 1.0, "plain"),
+        "source": Stage(1, run_source, source_seconds, "plain"),
         "square": Stage(1, run_square, lambda trial: 1.0, "plain", lambda trial: "all"),
     },
     define_flags=define_flags,
