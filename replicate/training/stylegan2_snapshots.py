@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from replicate.models.stylegan2.sampling import sample, sheet
 from replicate.runs.files import write_atomic
 from replicate.training.checkpoints import Checkpoints
 from replicate.training.generator import epoch_means
+from replicate.training.stylegan2_curves import read_rows, write_rows
 
 
 class CurveCheckpoints(Checkpoints):
@@ -39,23 +38,6 @@ class CurveCheckpoints(Checkpoints):
         table = zip(*columns.values(), strict=True)
         write_rows(self.curves, [dict(zip(columns, row, strict=True)) for row in table])
         return path
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write rows of numbers as CSV, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{name: f"{value:.8g}" for name, value in row.items()} for row in rows])
-    write_atomic(path, lambda temporary: temporary.write_text(text.getvalue()))
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """Rows that `write_rows` wrote; none if there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 class Snapshots:

@@ -320,6 +320,11 @@ def test_command_trains_on_and_its_network_can_be_sampled(image_set, tmp_path, c
         == 0
     )
     assert np.abs(pixels(picture) - pixels(tmp_path / "sheets" / sheets[-1])).max() <= 1  # float16
+    assert main(["curves", str(tmp_path), str(tmp_path / "curves.svg")]) == 0
+    drawn = (tmp_path / "curves.svg").read_text()
+    assert "features of classifier" in drawn and "not measured" not in drawn
+    assert main(["curves", str(tmp_path / "sheets"), str(picture)]) == 1
+    assert "folder of a training" in capsys.readouterr().err
     assert command(image_set, tmp_path, kimg=0.032, gamma=1) == 1
     assert "settings.gamma: expected 1.0, received 0.01" in capsys.readouterr().err
 

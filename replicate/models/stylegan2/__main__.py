@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from replicate.models.stylegan2.files import (
     LICENCE,
@@ -57,6 +58,13 @@ def _sample(options: argparse.Namespace) -> int:
     return 0
 
 
+def _curves(options: argparse.Namespace) -> int:
+    draw = import_module("replicate.training.stylegan2_curves").draw_curves
+    draw(Path(options.folder), Path(options.target))
+    print(options.target)
+    return 0
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"Expected 1 to 10000. Received: {text}")
@@ -84,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     sampling.add_argument("--truncation_psi", type=float, default=1.0, help="1: no truncation")
     sampling.add_argument("--noise_mode", choices=("const", "random", "none"), default="const")
     sampling.add_argument("target", help="picture to write, .png")
+    drawing = commands.add_parser("curves", help="draw the curves of a training")
+    drawing.set_defaults(run=_curves)
+    drawing.add_argument("folder", help="folder of the training")
+    drawing.add_argument("target", help="picture to write, .png or .svg")
     commands.add_parser("train", help="train a network on images; see train --help", add_help=False)
     return parser
 
