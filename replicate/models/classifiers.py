@@ -3,6 +3,7 @@
 import keras
 
 from replicate.models.init import initialize
+from replicate.models.normalization import BatchNormalization
 from replicate.models.small_maps import DownConv2D
 
 STRIDED_PARAMS = {3: 1_573_386, 4: 2_778_954}
@@ -33,7 +34,7 @@ def build_strided_cnn(kernel=3, input_shape=(32, 32, 3), num_classes=10, seed=No
     for index, channels in enumerate((64, 128, 256, 512), 1):
         layers += [
             DownConv2D(channels, kernel, strides=2, padding="same", name=f"conv{index}"),
-            keras.layers.BatchNormalization(name=f"norm{index}"),
+            BatchNormalization(name=f"norm{index}"),
             keras.layers.LeakyReLU(negative_slope=0.2, name=f"act{index}"),
         ]
     layers += [keras.layers.Flatten(name="flatten"), keras.layers.Dense(num_classes, name="logits")]

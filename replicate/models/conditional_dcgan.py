@@ -15,6 +15,7 @@ from keras import layers
 
 from replicate.models import adversarial
 from replicate.models.init import initialize
+from replicate.models.normalization import BatchNormalization
 
 IMAGE_SHAPE = (28, 28, 1)
 GENERATOR_PARAMS, DISCRIMINATOR_PARAMS = 7_065_211, 3_769_479  # trainable
@@ -104,7 +105,7 @@ def _chosen(maps, labels):
 
 def _normalised(x, activation):
     """Batch normalisation before the activation, as the base code has it."""
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
     return activation(x)
 
 

@@ -16,6 +16,7 @@ from keras import layers
 
 from replicate.models import adversarial
 from replicate.models.init import initialize
+from replicate.models.normalization import BatchNormalization
 from replicate.models.upsampled import UpsampledConv2D
 
 IMAGE_SHAPE = (64, 64, 3)
@@ -46,12 +47,12 @@ def build_generator(latent_dim: int = LATENT_DIM, seed: int | None = None) -> ke
     ]
     for filters in (128, 64):
         stack += [
-            layers.BatchNormalization(momentum=MOMENTUM),
+            BatchNormalization(momentum=MOMENTUM),
             UpsampledConv2D(filters),
             layers.LeakyReLU(SLOPE),
         ]
     stack += [
-        layers.BatchNormalization(momentum=MOMENTUM),
+        BatchNormalization(momentum=MOMENTUM),
         layers.Conv2D(IMAGE_SHAPE[-1], 3, padding="same", activation="tanh"),
     ]
     return initialize(keras.Sequential(stack, name="generator"), "keras", seed)
@@ -69,7 +70,7 @@ def build_discriminator(seed: int | None = None) -> keras.Model:
     stack = [keras.Input(IMAGE_SHAPE)]
     for filters, stride in ((32, 2), (64, 2), (128, 2), (256, 1)):
         if filters > 64:
-            stack.append(layers.BatchNormalization(momentum=MOMENTUM))
+            stack.append(BatchNormalization(momentum=MOMENTUM))
         stack.append(layers.Conv2D(filters, 3, stride, padding="same"))
         if filters == 64:
             stack.append(layers.ZeroPadding2D(((0, 1), (0, 1))))  # 16 x 16 to 17 x 17 pixels
