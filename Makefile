@@ -63,6 +63,7 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/classifier_lanes.py
 	$(VENV)/bin/python benchmarks/dcgan_step.py
+	$(VENV)/bin/python benchmarks/batch_normalization.py
 	$(VENV)/bin/python benchmarks/dbm_training.py
 	$(VENV)/bin/python benchmarks/stylegan2_training.py
 
