@@ -281,17 +281,32 @@ class Distance:
         return classifier_features(network, 1 / 127.5, -1.0)
 
     def _fit(self, network) -> None:
-        """Train on all real images, scaled to [-1, 1]."""
-        import keras
+        """Train on all real images, scaled to [-1, 1].
 
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        scale = keras.layers.Rescaling(1 / 127.5, offset=-1.0)
-        model = keras.Sequential([keras.Input(self.data.images.shape[1:]), scale, network])
-        model.compile(keras.optimizers.Adam(), loss, jit_compile=False)
+        Not by `Model.fit`: its input pipeline waits for ever where TensorFlow has a single thread.
+        """
+        import keras
+        import tensorflow as tf
+
+        from replicate.training.loop import resident_steps, run_epoch
+        from replicate.training.optimizers import FusedAdam
+
+        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        optimizer, variables = FusedAdam(), network.trainable_variables
+        optimizer.build(variables)
+
+        def step(images, labels):
+            with tf.GradientTape() as tape:
+                logits = network(tf.cast(images, tf.float32) / 127.5 - 1.0, training=True)
+                loss = entropy(labels, logits)
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            return {"loss": loss}
+
+        run = resident_steps(step, tf.constant(self.data.images), tf.constant(self.data.labels))
         for epoch in range(self.options.classifier_epochs):
             rows = stream(self.options.seed, STREAM, 0, "classifier", epoch)
             rows = rows.permutation(len(self.data.images))
-            model.fit(self.data.images[rows], self.data.labels[rows], 64, shuffle=False, verbose=0)
+            run_epoch(run, rows, 64, lambda *_: None)
 
 
 if __name__ == "__main__":
