@@ -281,10 +281,7 @@ class Distance:
         return classifier_features(network, 1 / 127.5, -1.0)
 
     def _fit(self, network) -> None:
-        """Train on all real images, scaled to [-1, 1].
-
-        Not by `Model.fit`: its input pipeline waits for ever where TensorFlow has a single thread.
-        """
+        """Train on all real images, scaled to [-1, 1]."""
         import keras
         import tensorflow as tf
 
