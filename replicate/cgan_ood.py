@@ -5,8 +5,9 @@
     python -m replicate.cgan_ood --preset=lite --plan             what would run, and for how long
 
 Method (Sec. 3). A conditional GAN learns MNIST and another one Fashion-MNIST; for CIFAR-10 the
-report samples the published StyleGAN2-ADA (`--network`: its file, one trained here, or "official"
-for a download), in whose place stands a class-conditional DCGAN, a substitute and named so. Each
+report samples the published StyleGAN2-ADA (`--network`: its file, or "official" for a download), in
+whose place stands a substitute, named so: the small StyleGAN2-ADA that this package trained and
+ships ("own"), a class-conditional DCGAN trained in the run ("dcgan"), or the file of another. Each
 draws as many images as the real training and test sets hold. A CNN is trained on original (O) and
 synthetic (S) images in ratios O:S with a constant total, and tested on both test sets (Table 2) and
 on MNIST-C's shot noise (Table 3), here with likelihood and calibration beside accuracy.
@@ -18,8 +19,8 @@ to all originals (`add`), ratios that the report has for MNIST only (`more_ratio
 claims and does not test: class imbalance, shortage of real images, and its future work, transfer
 learning (`imbalance`, `shortage`, `transfer`), with generators that saw all originals or only the
 classifier's (`same_data`); a smaller CNN for CIFAR-10 (`small_cnn`), an ImageNet network's
-distances (`inception`), and CIFAR-10 with the official generator beside the substitute
-(`official`).
+distances (`inception`), and CIFAR-10 with other generators beside that of `--network` (`official`,
+`dcgan`).
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ MATCHED = ("1:1", "5:1")  # whose originals alone are repeated up to the constan
 ADDED = ("1:1", "2:1", "5:1", "10:1")
 EXTENSIONS = (
     *("other_scale", "add", "more_ratios", "imbalance", "shortage", "transfer", "same_data"),
-    *("small_cnn", "inception", "official"),
+    *("small_cnn", "inception", "official", "dcgan"),
 )
+NETWORKS = ("own", "dcgan", "official")
 CLASSES = 10
 FEW = (100, 1000, 6000)  # real images where they are short
 TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
-DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the substitute; generator, discriminator
+DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the DCGAN; generator, discriminator
 SHOWN = ("original", "synthetic", "mnist_c_5")  # whose confusions are kept
 MFLOP = {"simple_cnn": 4.9, "deep_cnn": 77.9, "deep_cnn_single": 16.0}  # an image, forward
 
@@ -69,7 +71,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "learning_rate", 2e-5, "Adam's rate, generator (Sec. 3.1)")
     define_positive(values, "learning_rate_d", 1e-4, "Adam's rate, discriminator (Sec. 3.1)")
     define_positive(values, "latent_dim", 100, "noise dimensions (inferred)")
-    define_positive(values, "dcgan_epochs", 100, "epochs of CIFAR-10's substitute generator")
+    define_positive(values, "dcgan_epochs", 100, "epochs of CIFAR-10's DCGAN")
     define_positive(values, "classifier_epochs", 10, "epochs, MNIST and Fashion-MNIST (Table 1)")
     define_positive(values, "classifier_learning_rate", 1e-4, "Adam's rate, the same (Table 1)")
     define_positive(values, "deep_epochs", 50, "epochs of a classifier, CIFAR-10 (Table 1)")
@@ -79,16 +81,16 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "n_test", 10000, "test images of either kind")
     flags.DEFINE_string(
         "network",
-        None,
-        "CIFAR-10's generator: file of a StyleGAN2-ADA (official pickle, or safetensors as this "
-        'package converts and trains them), or "official" to download NVIDIA\'s, whose licence is '
-        "non-commercial; without it a DCGAN stands in",
+        "own",
+        'CIFAR-10\'s generator: "own", the StyleGAN2-ADA that comes along; "dcgan", one trained in '
+        'the run; "official" to download NVIDIA\'s StyleGAN2-ADA, whose licence is non-commercial; '
+        "or a file (official pickle, or safetensors as this package converts and trains them)",
         flag_values=values,
     )
     flags.register_validator(
         "network",
-        lambda path: path in (None, "official") or os.path.isfile(path),
-        message='expected a file or "official"',
+        lambda path: path in NETWORKS or os.path.isfile(path),
+        message=f"expected a file or one of {', '.join(NETWORKS)}",
         flag_values=values,
     )
     define_inception_weights(values)
@@ -110,22 +112,24 @@ def declare(values: flags.FlagValues) -> list:
     for name, most in (("n_train", 60000), ("n_test", 10000)):
         if values[name].value > most:
             raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
-    parts = [Part(values, dataset, origin_of(values, dataset)) for dataset in values.dataset]
+    parts = [
+        Part(values, dataset, origin_of(dataset, values.network)) for dataset in values.dataset
+    ]
     trials = [trial for part in parts for trial in protocol(part)]
     for extension in values.extensions:
         trials += [trial for part in parts for trial in EXTENSION_TRIALS[extension](part)]
     return unique(trials)
 
 
-def origin_of(values, dataset):
+def origin_of(dataset, network):
     """Settings that say what draws a data set's synthetic images."""
     if dataset != "cifar10":
         return {"source": "cgan"}
-    if values.network is None:
+    if network == "dcgan":
         return {"source": "dcgan_substitute"}
     from replicate.stages.stylegan2_sets import network_origin
 
-    return network_origin(values.network)
+    return network_origin(network)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,13 +312,11 @@ def inception_trials(part):
     return [part.evaluation(replicate, "inception_imagenet") for replicate in generators]
 
 
-def official_trials(part):
-    """Extension: CIFAR-10 by the official StyleGAN2-ADA, whatever else stands in for it."""
-    from replicate.stages.stylegan2_sets import network_origin
-
+def network_trials(part, network):
+    """Extension: CIFAR-10 by another generator, beside that of `--network`."""
     if part.dataset != "cifar10":
         return []
-    return protocol(dataclasses.replace(part, origin=network_origin("official")))
+    return protocol(dataclasses.replace(part, origin=origin_of(part.dataset, network)))
 
 
 def added_trials(part):
@@ -335,7 +337,8 @@ EXTENSION_TRIALS = {
     "same_data": same_data_trials,
     "small_cnn": small_cnn_trials,
     "inception": inception_trials,
-    "official": official_trials,
+    "official": functools.partial(network_trials, network="official"),
+    "dcgan": functools.partial(network_trials, network="dcgan"),
 }
 
 
@@ -849,7 +852,7 @@ def generator_seconds(trial):
     """Predicted wall time on two cores.
 
     Counted: 2.9 GFLOP a step of 100 images at 110 GFLOP/s and 83 MB of Adam's states at 10 GB/s;
-    the substitute as measured for cifar_dcgan, 0.36 s a step of 64.
+    the DCGAN as measured for cifar_dcgan, 0.36 s a step of 64.
     """
     s = trial.settings
     step = 0.035 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.36
@@ -877,7 +880,7 @@ def set_seconds(trial):
     if trial.stage == "evaluation":
         costly = s["extractor"] == "inception_imagenet"
         return 5 + (0.1 if costly else 0.002) * (s["n_train"] + 2 * s["n_test"])
-    costly = s["source"].startswith("stylegan2")
+    costly = s["source"] == "stylegan2_ada_official"
     return 5 + (0.12 if costly else 0.001) * (s["n_train"] + s["n_test"])
 
 

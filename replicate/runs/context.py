@@ -51,7 +51,7 @@ class Context:
         """
         key = trial.inputs[role]
         records = self._latest.get(trial.study, {})
-        if key not in records:
+        if key not in records or not records[key].done:  # it may have been tried again since
             records = self._latest[trial.study] = self.store.latest(trial.study)
         if key not in records or not records[key].done:
             raise FileNotFoundError(

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from replicate.models.stylegan2.files import LICENCE, load_network, official_network, sha256_of
-from replicate.runs.files import write_array
+from replicate.runs.files import project_root, write_array
 from replicate.runs.seeds import trial_seed
 
 OFFICIAL = "stylegan2_ada_official"
+SHIPPED = Path("results", "stylegan2", "cifar10", "network.safetensors")
+
+
+def shipped_network() -> Path:
+    """The file of the network that this package trained on CIFAR-10.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+    """
+    path = project_root() / SHIPPED
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected the shipped network {SHIPPED}. Received: no such file in {project_root()}; "
+            "train one with `python -m replicate.models.stylegan2 train` and give its file"
+        )
+    return path
 
 
 def network_origin(network: str) -> dict[str, str]:
@@ -18,7 +36,7 @@ def network_origin(network: str) -> dict[str, str]:
     named by its content.
 
     Args:
-        network: a file, or `"official"` for the one that NVIDIA published.
+        network: a file, `"official"` for that which NVIDIA published, `"own"` for the shipped one.
 
     Returns:
         `source`, and `weights`, the first 16 digits of the file's SHA-256, unless it is official.
@@ -27,6 +45,8 @@ def network_origin(network: str) -> dict[str, str]:
         ValueError: if the file is no StyleGAN2-ADA.
         OSError: if it cannot be read.
     """
+    if network == "own":
+        network = shipped_network()
     if network == "official" or load_network(network).card.get("licence") == LICENCE:
         return {"source": OFFICIAL}
     return {"source": "stylegan2_ada_own", "weights": sha256_of(network)[:16]}
@@ -46,8 +66,8 @@ def network_file(trial, given: str | None):
     wanted = {
         name: trial.settings[name] for name in ("source", "weights") if name in trial.settings
     }
-    if given not in (None, "official") and network_origin(given) == wanted:
-        return given
+    if given not in (None, "official", "dcgan") and network_origin(given) == wanted:
+        return shipped_network() if given == "own" else given
     if wanted["source"] == OFFICIAL:
         return official_network()
     raise FileNotFoundError(

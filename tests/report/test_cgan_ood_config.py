@@ -30,7 +30,7 @@ BLOCKS = {  # block -> column of Table 2, source, scale
     "table2_fashion_mnist": (0, None, None),
     "table2_mnist": (1, None, None),
     "table2_cifar10": (2, "stylegan2_ada_official", None),
-    "table2_cifar10_substitute": (2, "dcgan_substitute", None),
+    "table2_cifar10_substitute": (2, "stylegan2_ada_own", None),
     "signed_fashion_mnist": (0, None, "signed"),
     "signed_mnist": (1, None, "signed"),
 }
@@ -134,11 +134,11 @@ def test_a_substitute_is_named_and_never_scored(study):
     for claim in study.claims:
         of_claim = [ref["series"] for other, _, ref in _references(study) if other is claim]
         settings = [study.series[name].selector.settings for name in of_claim]
-        rests = any(s.get("source") == "dcgan_substitute" for s in settings)
+        rests = any(s.get("source") == "stylegan2_ada_own" for s in settings)
         assert rests == bool(claim.unscored)
         assert not rests or ("substitute" in claim.id and claim.unscored.startswith("substitute"))
     for cell in study.cells:
-        if cell.selector.settings.get("source") == "dcgan_substitute":
+        if cell.selector.settings.get("source") == "stylegan2_ada_own":
             assert "substitute" in cell.where and cell.unscored.startswith("substitute")
     mixed = [e for e in study.extras if "source" in e.get("free", ()) and "cifar10" in str(e)]
     assert mixed and all("source" in entry["by"] for entry in mixed)

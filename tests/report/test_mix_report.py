@@ -13,7 +13,7 @@ from replicate.report.views import views_of
 
 STUDY = "cgan_ood"
 NOISE = np.random.default_rng(5).normal(0, 0.002, 3)
-SUBSTITUTE = {"dataset": "cifar10", "source": "dcgan_substitute", "network": "deep_cnn"}
+SUBSTITUTE = {"dataset": "cifar10", "source": "stylegan2_ada_own", "network": "deep_cnn"}
 trial = trials_of(STUDY, dataset="mnist", source="cgan", sees="all")
 
 
@@ -140,7 +140,7 @@ def test_another_run_fills_in_where_asked(views, study, tmp_path, monkeypatch):
     assert "lite" not in figures.draw(entries["fig2"], source).caption
     found = {t.id: t for t in extras_tables(study, [made["paper"]], [made["lite"]])}
     (row,) = found["extra_cifar10"].rows
-    assert row[1:3] == ("lite", "source = dcgan_substitute, network = deep_cnn, ratio = 1:0")
+    assert row[1:3] == ("lite", "source = stylegan2_ada_own, network = deep_cnn, ratio = 1:0")
     assert {row[1] for row in found["extra_mnist_c"].rows} == {"paper"}
 
 
@@ -165,7 +165,7 @@ def test_a_substitute_decides_no_claim(views, study):
     assert judged["S13"].verdict == "not run"
     substitute = judged["S13, substitute"]
     assert substitute.effects[0][1].effect == pytest.approx(0.05)
-    assert substitute.verdict == "none" and "class-conditional DCGAN" in substitute.reason
+    assert substitute.verdict == "none" and "this package trained" in substitute.reason
 
 
 def test_a_claim_of_mixes_takes_their_mean(views, study):

@@ -7,12 +7,13 @@ import time
 
 import pytest
 
+from replicate.runs.context import Context
 from replicate.runs.environment import usable_cores
 from replicate.runs.flags import parse
 from replicate.runs.plan import Group, batches, divided, groups, make_plan
 from replicate.runs.pools import shares
 from replicate.runs.publish import publish, reuse_shipped
-from replicate.runs.store import Store
+from replicate.runs.store import Record, Store
 from replicate.runs.trial import Trial
 
 
@@ -88,6 +89,18 @@ def test_failures_are_tried_again_by_the_next_run(toy):
     assert run(toy, "--bad=2:dies") == 1
     assert run(toy) == 0
     assert values_of(toy[1]) == [4, 16, 36]
+
+
+def test_an_input_that_failed_and_was_made_since_is_found(tmp_path):
+    """Within one process, which has read the records before."""
+    source = Trial("toy", "source", 1, {}, 0)
+    user = Trial("toy", "square", 1, {}, 0, {"source": source.key})
+    context = Context(Store(tmp_path))
+    context.store.write(Record(source, "run-1", "failed", error="no", created="1"))
+    with pytest.raises(FileNotFoundError, match="Expected a finished 'source'"):
+        context.input(user, "source")
+    context.store.write(Record(source, "run-2", "done", created="2"))
+    assert context.input(user, "source").run_id == "run-2"
 
 
 def test_a_changed_artifact_is_refused(toy):

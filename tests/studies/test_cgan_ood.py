@@ -71,8 +71,12 @@ def test_replicates_are_spread_over_generators():
         assert sets[trial.inputs["synthetic"]] == (dataset, which)
 
 
-def test_without_a_network_cifar10_has_a_substitute_that_is_named():
+def test_cifar10_s_substitutes_are_named():
     trials = planned("--dataset=cifar10")
+    assert not of(trials, "generator")
+    (made,) = of(trials, "synthetic")
+    assert made.settings["source"] == "stylegan2_ada_own" and len(made.settings["weights"]) == 16
+    trials = planned("--dataset=cifar10", "--network=dcgan")
     stages = ("generator", "synthetic", "evaluation", "classifier")
     for stage in stages:
         assert {t.settings["source"] for t in of(trials, stage)} == {"dcgan_substitute"}
@@ -86,12 +90,16 @@ def test_every_extension_adds_trials():
         assert more > plain, extension
 
 
-def test_the_official_network_s_trials_belong_to_the_paper_s_plan():
-    values = parse(STUDY, ["--dataset=cifar10", "--network=official"])
+@pytest.mark.parametrize(
+    ("network", "source"),
+    [("official", "stylegan2_ada_official"), ("dcgan", "dcgan_substitute")],
+)
+def test_other_networks_trials_belong_to_the_paper_s_plan(network, source):
+    values = parse(STUDY, ["--dataset=cifar10", f"--network={network}"])
     plan, trials = make_plan(STUDY, values)
-    assert plan.label == "paper" and not of(trials, "generator")
-    assert {t.settings["source"] for t in of(trials, "classifier")} == {"stylegan2_ada_official"}
-    beside = planned("--dataset=cifar10", "--extensions=official")
+    assert plan.label == "paper" and len(of(trials, "generator")) == (network == "dcgan")
+    assert {t.settings["source"] for t in of(trials, "classifier")} == {source}
+    beside = planned("--dataset=cifar10", f"--extensions={network}")
     assert {t.key for t in trials} < {t.key for t in beside}
 
 
