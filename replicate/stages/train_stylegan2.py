@@ -210,6 +210,7 @@ def train(options: argparse.Namespace) -> None:
         progress=lambda done, text: print(f"{done:7.2%} {text}", flush=True),
         after_epoch=snapshots.take,
     )
+    snapshots.complete(ticks)
     print(f"{folder}: {ticks * tick / 1000:g} kimg")
 
 

@@ -73,12 +73,20 @@ class Snapshots:
         if not self.due(done):
             return
         kimg = done * self.tick / 1000
-        self._write_sheet(self.folder / "sheets" / f"kimg-{kimg:09.3f}.png")
+        self._write_sheet(self._sheet(done))
         self._write_network(self.folder / "network.safetensors", kimg)
         if self.distance is not None:
             path = self.folder / f"{self.distance.name}.csv"
             row = {"kimg": kimg, self.distance.name: self.distance(self.model.average)}
             write_rows(path, [old for old in read_rows(path) if old["kimg"] < kimg] + [row])
+
+    def complete(self, done: int) -> None:
+        """Write the snapshot of the end if it is not there: this end was a tick without one."""
+        if not self._sheet(done).exists():
+            self.take(done)
+
+    def _sheet(self, done: int) -> Path:
+        return self.folder / "sheets" / f"kimg-{done * self.tick / 1000:09.3f}.png"
 
     def _write_sheet(self, path: Path) -> None:
         from PIL import Image
