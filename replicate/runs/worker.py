@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 import uuid
@@ -137,15 +138,19 @@ def _lock_all(store: Store, trials: list[Trial]):
 
 
 def _die_with_parent(parent: int) -> None:
-    """End when the executor is gone, so that no worker outlives a killed run."""
+    """End when the executor is gone, so that no worker outlives a killed run.
 
-    def check(signum, frame):
-        if os.getppid() != parent:
-            os._exit(1)
+    A thread looks after it. Never a timer's signal: one that arrives while some of TensorFlow's
+    convolutions run on a CPU damages the heap, so that the process dies, or worse, goes on.
+    """
 
-    if parent and hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, check)
-        signal.setitimer(signal.ITIMER_REAL, 2, 2)
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(2)
+        os._exit(1)
+
+    if parent:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def main(argv: list[str]) -> int:

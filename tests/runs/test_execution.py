@@ -234,6 +234,16 @@ def test_dask_runs_the_same_trials(toy):
     assert values_of(toy[1]) == [4, 16, 36]
 
 
+@pytest.mark.skipif(not hasattr(signal, "getitimer"), reason="no timers here")
+def test_no_timer_s_signal_interrupts_a_worker():
+    """Signals that arrive in some native convolutions damage the heap."""
+    from replicate.runs.worker import _die_with_parent
+
+    _die_with_parent(os.getppid())
+    timers = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+    assert [signal.getitimer(timer) for timer in timers] == [(0.0, 0.0)] * 3
+
+
 def test_lanes_have_threads_of_both_kinds():
     """XLA runs loops in the pool within operations: with one thread there, lanes take turns."""
     from replicate.runs.worker import thread_profile
