@@ -4,8 +4,9 @@
 
 copies the finished records of every plan that is a preset (paper, lite) to `results/<study>/`,
 their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not
-released: anyone can draw them again from the released weights. Weights of extensions and of a
-generator's earlier epochs are not released either; what was measured with them is.
+released: anyone can draw them again from the released weights. Weights of extensions, of a
+generator's earlier epochs and of a study's `unreleased` trials are not released either; what was
+measured with them is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ UNRELEASED = ("set",)  # drawn again from released weights, hence named by shipp
 # What artifacts are called that shipped records do not name: weights of other epochs, of use during
 # a run only, and pictures that show photographs which are not ours to give away.
 LOCAL = ("weights_", "photographs_")
-OF_PROTOCOL = ("weights",)  # large: those of extensions are not shipped either
+OF_PROTOCOL = ("weights",)  # large, see `_released`
 
 
 def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
@@ -39,9 +40,9 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     """
     plans = [plan for plan in workdir.plans(study.name) if plan.label in PUBLISHED]
     wanted = {trial.key for plan in plans for trial in plan.trials}
-    protocol = {key for plan in plans for key in _protocol(study, plan.label)}
+    released = {key for plan in plans for key in _released(study, plan.label)}
     records = [
-        _shipped(record, key in protocol)
+        _shipped(record, key in released)
         for key, record in workdir.latest(study.name).items()
         if key in wanted and record.done
     ]
@@ -53,15 +54,16 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     return len(records), size
 
 
-def _protocol(study: Study, preset: str) -> set[str]:
-    """Keys of a preset's trials without its extensions."""
+def _released(study: Study, preset: str) -> set[str]:
+    """Keys of a preset's trials whose weights are shipped: without its extensions."""
     extensions = ["--extensions="] if study.extensions else []
-    return {trial.key for trial in study.declare(preset_values(study, preset, *extensions))}
+    trials = study.declare(preset_values(study, preset, *extensions))
+    return {trial.key for trial in trials if not study.unreleased(trial)}
 
 
-def _shipped(record: Record, protocol: bool) -> Record:
+def _shipped(record: Record, released: bool) -> Record:
     """A record as it is shipped: without artifacts that stay in the workdir for good."""
-    local = () if protocol else OF_PROTOCOL
+    local = () if released else OF_PROTOCOL
     artifacts = {
         name: entry
         for name, entry in record.artifacts.items()

@@ -73,6 +73,7 @@ class Study:
         declare: parsed flags -> trials, inputs before what needs them.
         extensions: names of arms beyond the protocol, allowed values of `--extensions`.
         module: importable name of the module that holds this as `STUDY`.
+        unreleased: trials whose weights would be too much to ship; their records are shipped.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Study:
     declare: Callable[[Any], list[Trial]]
     extensions: tuple[str, ...] = ()
     module: str = ""
+    unreleased: Callable[[Trial], bool] = lambda trial: False
 
     def __post_init__(self):
         object.__setattr__(self, "module", self.module or f"replicate.{self.name}")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -201,10 +202,21 @@ def test_weights_of_extensions_are_not_shipped(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("replicate.runs.publish.OF_PROTOCOL", ("value",))
     shipped = Store(tmp_path / "project" / "results")
     everything = study.declare(parse(study, []))
-    monkeypatch.setattr("replicate.runs.publish._protocol", lambda *_: {everything[0].key})
+    monkeypatch.setattr("replicate.runs.publish._released", lambda *_: {everything[0].key})
     assert publish(study, Store(workdir), shipped)[0] == 6
     named = {key for key, record in shipped.latest("toy").items() if record.artifacts}
     assert named == {everything[0].key}
+
+
+def test_weights_that_a_study_does_not_release_are_not_shipped(toy, tmp_path, monkeypatch):
+    study, workdir = toy
+    assert run(toy, "--stages=source") == 0
+    monkeypatch.setattr("replicate.runs.publish.OF_PROTOCOL", ("value",))
+    study = dataclasses.replace(study, unreleased=lambda trial: trial.replicate == 1)
+    shipped = Store(tmp_path / "project" / "results")
+    assert publish(study, Store(workdir), shipped)[0] == 3
+    records = shipped.latest("toy").values()
+    assert sorted(r.trial.replicate for r in records if r.artifacts) == [0, 2]
 
 
 @pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
