@@ -100,7 +100,7 @@ def build(name):
 
 def run_ours(contender, steps):
     """Returns versions, sgemm rates and times of this package's steps in its own loop."""
-    name, way = contender.split("_")
+    name = contender.split("_")[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
@@ -108,7 +108,7 @@ def run_ours(contender, steps):
     from replicate.runs.worker import configure_tensorflow, thread_profile
     from replicate.training.loop import resident_steps
 
-    configure_tensorflow(thread_profile("generator" if way == "all" else "single"))
+    configure_tensorflow(thread_profile("generator"))
     matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
 

@@ -46,9 +46,8 @@ class Stage:
         version: raised whenever the meaning of the stage changes; part of every trial's key.
         run: takes the trials of one group and a `Context`, yields `(trial, Outcome)` as they end.
         seconds: predicted wall time of a trial on two CPU cores.
-        threads: `"generator"` (all cores within an operation), `"single"` (one thread, where
-            operations are too small to share), `"lanes"` (networks side by side) or `"plain"` (no
-            TensorFlow).
+        threads: `"generator"` (all cores within an operation), `"lanes"` (networks side by side) or
+            `"plain"` (no TensorFlow).
         group: trials of equal value share a worker process; default: one process a trial.
     """
 

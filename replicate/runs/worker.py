@@ -34,8 +34,6 @@ def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
     and with one thread there two lanes would take turns.
     """
     cores = usable_cores()
-    if kind == "single":
-        return {"intra": 1, "inter": 1}
     if kind == "lanes":
         return {"intra": lanes or cores, "inter": lanes or cores}
     return {"intra": cores, "inter": 1}

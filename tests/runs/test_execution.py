@@ -260,7 +260,6 @@ def test_lanes_have_threads_of_both_kinds():
     """XLA runs loops in the pool within operations: with one thread there, lanes take turns."""
     from replicate.runs.worker import thread_profile
 
-    assert thread_profile("single") == {"intra": 1, "inter": 1}
     assert thread_profile("lanes", 3) == {"intra": 3, "inter": 3}
     assert thread_profile("generator") == {"intra": usable_cores(), "inter": 1}
 
