@@ -382,7 +382,7 @@ def errors_of(report):
         for row in report["rows"]
         for part, error in row["errors"].items()
     }
-    return "\n".join(sorted(found)) or "Every contender ran every part."
+    return "\n".join(sorted(found)) or "Every contender ran every part that it changes."
 
 
 def write(report):

@@ -666,7 +666,7 @@ STUDY = Study(
     define_flags=define_flags,
     declare=declare,
     extensions=EXTENSIONS,
-    # Ten generators of 7 MB each for either data set; those of digits are trained again in minutes.
+    # The release holds one data set's ten generators of 7 MB each; digits are there for everybody.
     unreleased=lambda trial: trial.settings.get("dataset") == "mnist",
 )
 

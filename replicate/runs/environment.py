@@ -58,10 +58,15 @@ def take_cores() -> None:
 
 def usable_cores() -> int:
     """Cores that this process may use: those it is pinned to, where the system tells."""
+    return len(core_numbers())
+
+
+def core_numbers() -> list[int]:
+    """Their numbers, in order."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return sorted(os.sched_getaffinity(0))
     share = os.environ.get(CORES)
-    return len(share.split(",")) if share else os.cpu_count() or 1
+    return [int(core) for core in share.split(",")] if share else list(range(os.cpu_count() or 1))
 
 
 def environment(threads: dict[str, int]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from replicate.runs.files import write_json
-from replicate.runs.plan import Group, batches, divided
+from replicate.runs.plan import Group, batches, divided, inputs_of
 from replicate.runs.pools import CorePool, dask_pool, run_remotely
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Study
@@ -62,8 +62,7 @@ class _Entry:
 
     def inputs(self) -> Iterator[str]:
         """Keys of the trials that these need."""
-        every = (trial for group in self.batch for trial in group.trials)
-        return (key for trial in every for key in trial.inputs.values())
+        return (key for group in self.batch for key in inputs_of(group))
 
 
 class Executor:

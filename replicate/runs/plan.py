@@ -86,7 +86,7 @@ def _ordered(made: list[Group]) -> list[Group]:
     waiting, ordered = list(made), []
     while waiting:
         pending = {trial.key for group in waiting for trial in group.trials}
-        ready = [g for g in waiting if not _inputs(g) & pending]
+        ready = [g for g in waiting if not inputs_of(g) & pending]
         if not ready:
             names = "; ".join(group.describe() for group in waiting)
             raise ValueError(
@@ -132,7 +132,8 @@ def batches(ordered: Iterable[Group]) -> list[list[Group]]:
     return made
 
 
-def _inputs(group: Group) -> set[str]:
+def inputs_of(group: Group) -> set[str]:
+    """Keys of the trials that a group needs."""
     return {key for trial in group.trials for key in trial.inputs.values()}
 
 

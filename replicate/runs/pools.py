@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-from replicate.runs.environment import CORES, usable_cores
+from replicate.runs.environment import CORES, core_numbers
 
 
 def shares(cores: list[int], workers: int) -> list[list[int]]:
@@ -31,7 +31,7 @@ class CorePool:
     def __init__(self, workers: int, follow: Callable[[subprocess.Popen], None]):
         self.follow = follow
         self.free: queue.SimpleQueue = queue.SimpleQueue()
-        for share in shares(_cores(), workers):
+        for share in shares(core_numbers(), workers):
             self.free.put(share)
         self.processes: set[subprocess.Popen] = set()
         self.stopped = False
@@ -72,12 +72,6 @@ class CorePool:
         finally:
             self.processes.discard(process)
             self.free.put(share)
-
-
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(usable_cores()))
 
 
 @contextlib.contextmanager
