@@ -1,5 +1,6 @@
 """Deep Boltzmann machines against machines that are enumerated state by state."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -308,12 +309,17 @@ def test_a_joint_step_is_mean_field_less_chains():
 
 
 def test_joint_training_raises_the_exact_likelihood():
-    """Far above what any machine of independent pixels could reach."""
+    """Far above what any machine of independent pixels could reach.
+
+    Over 31 orders of the images the end was between -1.11 and -1.03; independent pixels reach
+    -1.67. (At momentum 0.8 one order in fifty stepped over the maximum and ended below -1.7.)
+    """
+    keras.utils.set_random_seed(0)  # the order in which `fit` takes the images
     data = VISIBLE[[0, 7, 7, 7, 3]]
     dbm, *before = small(8, spread=0.1, chains=200)
-    dbm.compile(20, [0.3] * 10 + [0.03], [0.8] * 10 + [0.0], gibbs_steps=[3])
+    dbm.compile(20, [0.3] * 15 + [0.03], [0.5], gibbs_steps=[3])
     images = np.tile(data, (200, 1)).reshape(-1, 1, 3, 1)
-    dbm.fit(images, batch_size=50, epochs=15, verbose=0)
+    dbm.fit(images, batch_size=50, epochs=20, verbose=0)
     kernels, biases = (
         [v.numpy() for v in part] for part in (dbm.machine.kernels, dbm.machine.biases)
     )
