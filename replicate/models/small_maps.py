@@ -36,7 +36,10 @@ def _block(x, size, tap, column):
     rows, taps = _seen(size, tap), _taps(size, column)
     top = 2 * rows[0] - _padding(size) + tap
     left = 2 * column - _padding(size) + taps[0]
-    part = x[:, top : top + 2 * len(rows) : 2, left : left + len(taps)]
+    # Fast path: every other row by an axis of its own; slices with steps copy number by number.
+    pairs = tf.reshape(x, (-1, SIDE // 2, 2, SIDE, x.shape[-1]))
+    first, odd = divmod(top, 2)
+    part = pairs[:, first : first + len(rows), odd, left : left + len(taps)]
     return tf.reshape(part, (-1, len(taps) * x.shape[-1]))
 
 
