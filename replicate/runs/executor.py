@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from replicate.runs.files import write_json
-from replicate.runs.plan import Group, batches, divided, inputs_of
+from replicate.runs.plan import Group, batches, divided, inputs_of, longest_chain_first
 from replicate.runs.pools import CorePool, dask_pool, run_remotely
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Study
@@ -97,11 +97,12 @@ class Executor:
                     room=math.inf,
                 )
             return
+        made = batches(divided(groups) if self.settings.workers > 1 else groups)
         if self.settings.workers > 1:
-            groups = divided(groups)
+            made = longest_chain_first(made)
         with CorePool(self.settings.workers, self._follow_process) as pool:
             self._run(
-                batches(groups),
+                made,
                 lambda parts: pool.submit(self.command(parts, os.getpid()), self.log_path),
                 room=self.settings.workers,
             )

@@ -132,6 +132,29 @@ def batches(ordered: Iterable[Group]) -> list[list[Group]]:
     return made
 
 
+def longest_chain_first(made: list[list[Group]]) -> list[list[Group]]:
+    """Batches by predicted seconds until the last one that waits for them has ended.
+
+    Side by side, what others wait for longest must not start last. Batches that take as long keep
+    their order.
+
+    Args:
+        made: batches, each after those that make its inputs.
+    """
+    maker = {
+        trial.key: index for index, batch in enumerate(made) for g in batch for trial in g.trials
+    }
+    chain = [sum(group.seconds for group in batch) for batch in made]
+    after = [0.0] * len(made)
+    for index in reversed(range(len(made))):
+        chain[index] += after[index]
+        for key in set().union(*map(inputs_of, made[index])):
+            if maker.get(key, index) != index:
+                after[maker[key]] = max(after[maker[key]], chain[index])
+    order = sorted(range(len(made)), key=lambda index: -chain[index])
+    return [made[index] for index in order]
+
+
 def inputs_of(group: Group) -> set[str]:
     """Keys of the trials that a group needs."""
     return {key for trial in group.trials for key in trial.inputs.values()}

@@ -11,7 +11,14 @@ import pytest
 from replicate.runs.context import Context
 from replicate.runs.environment import usable_cores
 from replicate.runs.flags import parse
-from replicate.runs.plan import Group, batches, divided, groups, make_plan
+from replicate.runs.plan import (
+    Group,
+    batches,
+    divided,
+    groups,
+    longest_chain_first,
+    make_plan,
+)
 from replicate.runs.pools import shares
 from replicate.runs.publish import publish, reuse_shipped
 from replicate.runs.store import Record, Store
@@ -237,6 +244,22 @@ def test_long_groups_are_divided_among_workers():
     assert [len(piece.trials) for piece in pieces] == [2, 2, 3]
     assert sum((piece.trials for piece in pieces), ()) == trials
     assert sum(piece.seconds for piece in pieces) == pytest.approx(1000)
+
+
+def test_what_others_wait_for_longest_starts_first():
+    """A chain of 10 + 100 + 5 seconds against single groups of 50 and 110."""
+
+    def batch(name, seconds, inputs=()):
+        keys = {f"i{n}": other[0].trials[0].key for n, other in enumerate(inputs)}
+        trial = Trial("toy", name, 1, {}, 0, inputs=keys)
+        return [Group(name, (trial,), seconds, "plain")]
+
+    short, long = batch("short", 50.0), batch("long", 110.0)
+    first = batch("first", 10.0)
+    second = batch("second", 100.0, [first])
+    third = batch("third", 5.0, [second, short])
+    in_order = [short, first, long, second, third]
+    assert longest_chain_first(in_order) == [first, long, second, short, third]
 
 
 def test_dask_runs_the_same_trials(toy):
