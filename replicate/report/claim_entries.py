@@ -172,7 +172,8 @@ def figures_of(config: StudyConfig, claim: Claim) -> tuple[str, ...]:
     found = []
     for entry in config.figures:
         own = re.fullmatch(r"fig(\d+)[a-z]?", entry["id"])
-        if (own and int(own[1]) in numbers) or _draws(entry, config, series):
+        shown = {name for panel in entry.get("panels", []) for name in panel.get("claims", [])}
+        if (own and int(own[1]) in numbers) or claim.id in shown or _draws(entry, config, series):
             found.append(entry["id"])
     return tuple(found)
 

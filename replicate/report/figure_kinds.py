@@ -10,6 +10,7 @@ import numpy as np
 from replicate.evaluation.statistics import mean_interval
 from replicate.report.artifacts import NotAvailable, first_record
 from replicate.report.config import StudyConfig
+from replicate.report.figure_arms import arms
 from replicate.report.figure_base import (
     COLOURS,
     DASHES,
@@ -218,4 +219,5 @@ KINDS = {
     "numbers": numbers,
     "lines": lines,
     "contrast": contrast,
+    "arms": arms,
 }

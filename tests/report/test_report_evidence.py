@@ -125,3 +125,12 @@ def test_names_of_figures_and_tables_are_understood():
 def test_claims_lead_to_the_figures_that_show_them(studies, study, claim, figures):
     found = next(each for each in studies[study].claims if each.id == claim)
     assert figures_of(studies[study], found) == figures
+
+
+def test_every_claim_leads_to_a_figure(studies):
+    assert not [
+        claim.id
+        for config in studies.values()
+        for claim in config.claims
+        if claim.tests and not figures_of(config, claim)
+    ]

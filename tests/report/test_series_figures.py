@@ -96,6 +96,37 @@ def test_runs_of_one_generator_stand_side_by_side(drawn, figure):
     assert captions == ["yours (paper): a generator between dotted lines, data: package"]
 
 
+def test_arms_of_claims_show_every_run_with_bounds_on_their_means(drawn, figure):
+    results = accuracies("label_shuffled", 100, [0.09, 0.11, 0.08, 0.12])
+    results += accuracies("real", 1000, [0.9])  # of no claim here
+    captions = drawn("compared", results)
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "not run: L3; K2; K5"
+    assert [text.get_text().strip() for text in axes.texts] == ["K1"]
+    (name,) = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    assert name == "CNN, 100 generated images, labels permuted"
+    low, high, runs, *_ = axes.lines
+    assert [low.get_xdata()[0], high.get_xdata()[0]] == pytest.approx([0.07, 0.13])
+    assert runs.get_xdata().tolist() == [0.09, 0.11, 0.08, 0.12]
+    (mean, caps, _) = axes.containers[0]
+    assert mean.get_xdata()[0] == pytest.approx(0.1) and len(caps) == 2
+    assert captions == ["yours (paper): n = 4 runs an arm, data: package"]
+
+
+def test_a_difference_s_bounds_are_not_drawn_beside_its_arms(drawn, figure):
+    results = accuracies("mixed", 100, [0.6, 0.7]) + accuracies("seed_repeated", 100, [0.4, 0.5])
+    drawn("compared", results)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["CNN, ten real and 90 generated images", "CNN, ten real images ten times over"]
+    assert not [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+
+
+def test_arms_of_an_unknown_claim_are_refused(figure, study, tmp_path):
+    source = Source(study, {}, tmp_path)
+    with pytest.raises(ValueError, match="Expected a claim of mnist_dbm. Received: 'L99'"):
+        KINDS["arms"](figure, {"panels": [{"xlabel": "", "claims": ["L99"]}]}, source)
+
+
 def test_rows_show_the_arrays_named(drawn, figure):
     grey = {"sharp": 250, "blurred": 120, "fixed": 60}
     arrays = {name: np.full((12, 4, 4, 1), v, np.uint8) for name, v in grey.items()}

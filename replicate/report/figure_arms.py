@@ -1,0 +1,184 @@
+"""What claims compare: every run of each arm as a dot, with its mean and interval."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from replicate.evaluation.statistics import mean_interval
+from replicate.report.claim_tests import NotRun, arm_of
+from replicate.report.config import StudyConfig
+from replicate.report.figure_base import COLOURS, Source, legend, named, routes_text
+from replicate.report.views import Sample, View
+
+ROW = 0.33  # inches
+BOUNDS = ("value", "above", "below")  # of a test, for the mean of its first arm
+SEVERAL = 4  # points of an arm that have a row each; more share one
+OTHER = "#2e8b57"  # of runs that stand in no table of reported numbers
+
+
+@dataclasses.dataclass
+class Row:
+    """An arm of a claim, or one of its few points.
+
+    Args:
+        name: the arm.
+        bounds: where its test's bounds lie on the axis.
+        samples: side -> samples, one of each point.
+    """
+
+    name: str
+    bounds: list[float]
+    samples: dict[str, list[Sample]] = dataclasses.field(default_factory=dict)
+
+    def values(self, side: str) -> tuple[list[float], list[str]]:
+        """A side's runs with their generators; the mean of each point where there are several."""
+        samples = self.samples[side]
+        if len(samples) > 1:
+            return [sample.mean for sample in samples], [str(i) for i in range(len(samples))]
+        return list(samples[0].values.values()), [samples[0].groups[r] for r in samples[0].values]
+
+    def counted(self, side: str) -> int:
+        """How many runs a side has at least."""
+        return min(sample.n for sample in self.samples[side])
+
+
+def _bounds(test: Mapping[str, Any]) -> list[float]:
+    if "b" in test:
+        return []  # of a difference or a ratio, which lies on another axis
+    margin = test.get("margin", 0.0)
+    return [
+        test[b] + s * margin for b in BOUNDS if b in test for s in ((-1, 1) if margin else (0,))
+    ]
+
+
+def rows_of(
+    config: StudyConfig, names: Iterable[str], tests: Sequence[str], views
+) -> Iterator[tuple[str, list[Row]]]:
+    """`(claim, its rows)`, each arm of its tests once; arms without a run are left out.
+
+    Args:
+        config: the study.
+        names: ids of claims.
+        tests: labels of the tests that are asked for; empty for all.
+        views: `(side, view)`.
+
+    Raises:
+        ValueError: if a name is no claim of the study.
+    """
+    claims = {claim.id: claim for claim in config.claims}
+    for name in names:
+        if name not in claims:
+            raise ValueError(f"Expected a claim of {config.module}. Received: {name!r}")
+        rows: dict[str, Row] = {}
+        for test in claims[name].tests:
+            if tests and test.get("label") not in tests:
+                continue
+            for role, reference in test.items():
+                if isinstance(reference, Mapping):
+                    bounds = _bounds(test) if role == "a" else []
+                    for side, view in views:
+                        _add(rows, test, reference, bounds, side, view)
+        yield name, list(rows.values())
+
+
+def _add(rows: dict[str, Row], test, reference, bounds, side: str, view: View) -> None:
+    try:
+        arm = arm_of(view, reference, test.get("at"))
+    except NotRun:
+        return
+    finished = arm.finished()
+    if not finished:
+        return
+    parts = [[point] for point in finished] if len(finished) <= SEVERAL else [finished]
+    for points in parts:
+        name = arm.name(None if len(points) > 1 else points[0])
+        row = rows.setdefault(name, Row(name, bounds))
+        row.bounds = row.bounds or bounds
+        row.samples[side] = [arm.at(point) for point in points]
+
+
+def _draw_row(axes, y: float, row: Row, views) -> None:
+    """One arm; sides above each other."""
+    for bound in row.bounds:
+        axes.plot([bound, bound], [y - 0.42, y + 0.42], color="#888888", lw=1.2, ls=":", zorder=1)
+    mine = [(side, view) for side, view in views if side in row.samples]
+    for index, (side, view) in enumerate(mine):
+        height = y + 0.22 * (index - (len(mine) - 1) / 2)
+        values, groups = row.values(side)
+        colour = COLOURS.get(side, OTHER)
+        axes.plot(
+            values, np.full(len(values), height), "o", ms=3.5, mfc="none", mec=colour, mew=0.8
+        )
+        interval = mean_interval(values, groups)
+        half = interval.half_width if np.isfinite(interval.half_width) else None
+        axes.errorbar(
+            interval.mean, height, xerr=half, fmt="|", ms=10, mew=1.8, capsize=2.5, color=colour,
+            zorder=4, label=f"{named(side, view)}: mean, 95 % interval; a circle is a run",
+        )  # fmt: skip
+
+
+def arms(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
+    """The arms of some claims, a row each; returns captions.
+
+    `panels` lists `{ xlabel, claims, tests }`: claims by their ids, whose arms share the axis
+    `xlabel`; only those of the tests with these labels, if there are any.
+    Dotted lines are the bounds that a claim sets for an arm's own mean. A circle is a run, or a
+    point (a class, an epoch) of an arm that has several.
+    """
+    views, panels = source.views(), entry["panels"]
+    found = [
+        list(rows_of(source.config, panel["claims"], panel.get("tests", ()), views))
+        for panel in panels
+    ]
+    heights = [sum(len(rows) + 0.8 for _, rows in claims if rows) or 1.0 for claims in found]
+    figure.set_size_inches(8.6, ROW * sum(heights) + 0.85 * len(panels) + 0.4)
+    figure.get_layout_engine().set(w_pad=0.2)  # labels of several lines are cut off else
+    several = np.atleast_1d(figure.subplots(len(panels), 1, height_ratios=heights))
+    for axes, panel, claims in zip(several, panels, found, strict=True):
+        _draw_panel(axes, panel, claims, views)
+    drawn = [row for claims in found for _, rows in claims for row in rows]
+    if drawn:
+        legend(figure, max(several, key=lambda a: len(a.get_legend_handles_labels()[1])))
+    return [text for side, view in views if (text := _caption(side, view, drawn))]
+
+
+def _draw_panel(axes, panel: Mapping[str, Any], claims, views) -> None:
+    y, ticks = 0.0, []
+    for name, rows in claims:
+        for index, row in enumerate(rows):
+            if not index:
+                axes.text(
+                    0.0, y - 0.68, f" {name}", fontsize=8.5, va="center", weight="bold",
+                    transform=axes.get_yaxis_transform(),
+                )  # fmt: skip
+            ticks.append((y, textwrap.fill(row.name, 52)))
+            _draw_row(axes, y, row, views)
+            y += 1
+        y += 0.8 if rows else 0.0
+    missing = [name for name, rows in claims if not rows]
+    if missing:
+        axes.set_title(f"not run: {'; '.join(missing)}", loc="left", fontsize=8, color="#777777")
+    if not ticks:
+        axes.axis("off")
+        return
+    axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks], fontsize=7)
+    axes.set_ylim(y - 0.9, -1.1)
+    axes.grid(axis="y", visible=False)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel(panel["xlabel"], fontsize=9)
+
+
+def _caption(side: str, view: View, drawn: list[Row]) -> str:
+    mine = [row for row in drawn if side in row.samples]
+    if not mine:
+        return ""
+    counts = sorted({row.counted(side) for row in mine})
+    runs = f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    samples = [sample for row in mine for sample in row.samples[side]]
+    routes = frozenset().union(*(sample.routes for sample in samples))
+    return f"{named(side, view)}: {runs} runs an arm, {routes_text(routes)}"
