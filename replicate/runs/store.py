@@ -26,6 +26,7 @@ from replicate.runs.files import sha256_file, write_atomic, write_json
 from replicate.runs.trial import Trial, canonical_json
 
 SCHEMA = 1
+WHOLE = "[!.]*"  # names of whole files; `write_atomic` begins others with a dot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +157,8 @@ class Store:
         """
         found = defaultdict(list)
         folder = self.root / study
-        sources = [(str(p), p.read_text()) for p in sorted(folder.glob("records/*.json"))]
-        for path in sorted(folder.glob("*.jsonl")):
+        sources = [(str(p), p.read_text()) for p in sorted(folder.glob(f"records/{WHOLE}.json"))]
+        for path in sorted(folder.glob(f"{WHOLE}.jsonl")):
             sources.extend(_lines(path))
         for where, text in sources:
             try:
@@ -179,10 +180,10 @@ class Store:
     def done_keys(self, study: str) -> set[str]:
         """Keys that have a finished record, read from file names and one field, for speed."""
         keys = set()
-        for path in (self.root / study).glob("records/*.json"):
+        for path in (self.root / study).glob(f"records/{WHOLE}.json"):
             if '"status": "done"' in path.read_text():
                 keys.add(path.name.split(".")[0])
-        for path in (self.root / study).glob("*.jsonl"):
+        for path in (self.root / study).glob(f"{WHOLE}.jsonl"):
             for _, line in _lines(path):
                 if '"status":"done"' in line:
                     keys.update(re.findall(r'"key":"([0-9a-f]{64})"', line[:120]))
@@ -237,7 +238,7 @@ class Store:
 
     def plans(self, study: str) -> list[Plan]:
         """The plans that were started under this folder, by label."""
-        paths = sorted((self.root / study).glob("plans/*.json"))
+        paths = sorted((self.root / study).glob(f"plans/{WHOLE}.json"))
         return [Plan.from_json(json.loads(path.read_text())) for path in paths]
 
     def write_plan(self, plan: Plan) -> None:

@@ -101,6 +101,22 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
 
 
+@pytest.mark.parametrize("name", ["records/next.json", "plans/next.json", "next.jsonl"])
+def test_files_that_are_being_written_are_not_read(tmp_path, name):
+    """Threads and processes of a run read records while others write theirs."""
+    store, plan = Store(tmp_path), Plan("study", "paper", "paper", {}, (record().trial,))
+    store.write(record())
+    store.write_plan(plan)
+    seen = []
+
+    def write(temporary):
+        temporary.write_text("half of a rec")
+        seen.append((set(store.records("study")), store.done_keys("study"), store.plans("study")))
+
+    write_atomic(tmp_path / "study" / name, write)
+    assert seen == [({record().key}, {record().key}, [plan])]
+
+
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
     with pytest.raises(ValueError):
         Store(tmp_path).write(record(metrics={"test_accuracy": float("nan")}))
