@@ -11,7 +11,6 @@ that each round is a paired comparison under the same load. Compiling is timed a
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from paired import (
     in_process,
     machine,
     parser_of,
+    peak_memory_mb,
     ratio,
     report_of,
     rounds_of,
@@ -176,7 +176,7 @@ def measure(contender, count):
         "contender": contender,
         "images_per_second": trained / seconds[1],
         "warm_up_seconds": seconds[0],
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory_mb(),
         "versions": versions,
     }
 

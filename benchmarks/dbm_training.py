@@ -16,11 +16,11 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 
 import numpy as np
 from paired import (
+    CORES,
     ROOT,
     SIDE,
     by_contender,
@@ -28,11 +28,13 @@ from paired import (
     machine,
     median_ms,
     parser_of,
+    peak_memory_mb,
     report_of,
     rounds_of,
     save,
     sgemm_rate,
     shares_of_sgemm,
+    side_by_side,
     take_turns,
     timed,
 )
@@ -183,10 +185,10 @@ def run_torch(contender, steps):
 def measure(contender, steps):
     """Runs one contender in this process; returns what it did."""
     sys.path.insert(0, str(ROOT))
-    from replicate.runs.environment import CORES, take_cores
+    from replicate.runs.environment import take_cores
 
     if contender.endswith("side") and CORES not in os.environ:
-        return run_side_by_side(contender, steps, CORES)
+        return side_by_side(__file__, contender, f"--steps={steps}")
     take_cores()
     run = run_torch if contender.endswith("torch") else run_ours
     versions, rates, first, seconds = run(contender, steps)
@@ -195,24 +197,8 @@ def measure(contender, steps):
         "step_ms": [1e3 * value for value in seconds],
         "sgemm_gflops": rates,
         "first_steps_seconds": first,
+        "peak_memory_mb": peak_memory_mb(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
-    }
-
-
-def run_side_by_side(contender, steps, variable):
-    """Returns what copies on a core each did together; `variable` tells a copy its core."""
-    command = [sys.executable, __file__, f"--contender={contender}", f"--steps={steps}"]
-    copies = []
-    for core in sorted(os.sched_getaffinity(0)):
-        own = {**os.environ, variable: str(core)}
-        copies.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=own))
-    rows = [json.loads(copy.communicate()[0].splitlines()[-1]) for copy in copies]
-    rates = zip(*(row["sgemm_gflops"] for row in rows), strict=True)
-    return {
-        **rows[0],
-        "step_ms": [ms / len(rows) for row in rows for ms in row["step_ms"]],
-        "sgemm_gflops": [sum(together) for together in rates],
-        "first_steps_seconds": max(row["first_steps_seconds"] for row in rows),
     }
 
 

@@ -1,6 +1,6 @@
 """Times a training step of the CIFAR-10 DCGAN against plain Keras and a PyTorch twin.
 
-    python benchmarks/dcgan_step.py                  all contenders, about five minutes
+    python benchmarks/dcgan_step.py                  all contenders, about twenty minutes
     python benchmarks/dcgan_step.py --quick          a check in under a minute, writes nothing
     python benchmarks/dcgan_step.py --torch_python=PATH   another environment's PyTorch
 
@@ -13,13 +13,13 @@ apart.
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
 
 import numpy as np
 from paired import (
+    CORES,
     ROOT,
     SIDE,
     WARM_UP_STEPS,
@@ -28,12 +28,14 @@ from paired import (
     machine,
     median_ms,
     parser_of,
+    peak_memory_mb,
     ratio,
     report_of,
     rounds_of,
     save,
     sgemm_rate,
     shares_of_sgemm,
+    side_by_side,
     take_turns,
     timed,
 )
@@ -44,9 +46,20 @@ RATES = (1e-3, 2e-4)  # generator, discriminator
 CONTENDERS = {
     "ours": "this package, float32",
     "ours_bf16": "this package, bfloat16",
+    "ours_side": "this package, float32, side by side",
+    "ours_bf16_side": "this package, bfloat16, side by side",
     "keras": "plain Keras: two discriminator passes, `Adam`, `Model.fit`",
     "torch": "PyTorch twin, float32",
     "torch_bf16": "PyTorch twin, bfloat16 autocast",
+    "torch_side": "PyTorch twin, float32, side by side",
+    "torch_bf16_side": "PyTorch twin, bfloat16 autocast, side by side",
+}
+BASES = {
+    "keras": "plain Keras",
+    "torch": "PyTorch",
+    "torch_bf16": "PyTorch bfloat16",
+    "torch_side": "PyTorch side by side",
+    "torch_bf16_side": "PyTorch bfloat16 side by side",
 }
 
 
@@ -76,7 +89,6 @@ def random_images(count):
 def run_tensorflow(contender, steps):
     """Returns versions, sgemm rates and times of a TensorFlow contender."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(ROOT))
     import tensorflow as tf
 
     from replicate.runs.worker import configure_tensorflow, thread_profile
@@ -101,7 +113,7 @@ def run_ours(contender, steps):
     import keras
     import tensorflow as tf
 
-    if contender == "ours_bf16":
+    if "bf16" in contender:
         keras.config.set_dtype_policy("mixed_bfloat16")
     from replicate.models.dcgan import DCGAN
     from replicate.training.loop import resident_steps
@@ -198,7 +210,7 @@ def run_torch(contender, steps):
         for network, rate in zip(networks, RATES, strict=True)
     ]
     images = torch.tensor(random_images(BATCH)).permute(0, 3, 1, 2).contiguous()
-    reduced = torch.autocast("cpu", torch.bfloat16, enabled=contender == "torch_bf16")
+    reduced = torch.autocast("cpu", torch.bfloat16, enabled="bf16" in contender)
 
     def update(which, loss):
         parameters = list(networks[which].parameters())
@@ -234,6 +246,12 @@ def run_torch(contender, steps):
 
 def measure(contender, steps):
     """Runs one contender in this process; returns what it did."""
+    sys.path.insert(0, str(ROOT))
+    from replicate.runs.environment import take_cores
+
+    if contender.endswith("side") and CORES not in os.environ:
+        return side_by_side(__file__, contender, f"--steps={steps}")
+    take_cores()
     run = run_torch if contender.startswith("torch") else run_tensorflow
     versions, rates, first, seconds = run(contender, steps)
     return {
@@ -241,7 +259,7 @@ def measure(contender, steps):
         "step_ms": [1e3 * value for value in seconds],
         "sgemm_gflops": rates,
         "first_steps_seconds": first,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory_mb(),
         "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
     }
 
@@ -262,14 +280,14 @@ def table(report):
     by_name = by_contender(report)
     lines = [
         "| contender | ms a step, median | min | GFLOP/s | sgemm GFLOP/s | share of sgemm "
-        "| x plain Keras | x PyTorch | x PyTorch bfloat16 | first steps, s | peak memory, MB |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(f'x {name}' for name in BASES.values())} "
+        "| first steps, s | peak memory, MB |",
+        f"|---|{'---:|' * (7 + len(BASES))}",
     ]
     for name, rows in by_name.items():
         every = [ms for row in rows for ms in row["step_ms"]]
         rates, sgemm, shares = shares_of_sgemm(rows, report["step_gflop"])
-        bases = (by_name.get(base) for base in ("keras", "torch", "torch_bf16"))
-        ratios = [ratio(rows, base, median_ms) for base in bases]
+        ratios = [ratio(rows, by_name.get(base), median_ms) for base in BASES]
         lines.append(
             f"| {CONTENDERS[name]} | {statistics.median(every):.0f} | {min(every):.0f} "
             f"| {statistics.median(rates):.0f} | {statistics.median(sgemm):.0f} "
@@ -288,7 +306,9 @@ Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results
 
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
-in {rounds_of(report)} rounds, each in a fresh process, default threads.
+in {rounds_of(report)} rounds, each in a fresh process, default threads. "Side by side" is one
+generator a core, of one thread each, as `--workers` trains the ten generators: its time is that of
+a step of any of them, its rates and memory are those of all together.
 Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
 is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and after. The
 PyTorch twin, too, sends real and generated images through its discriminator together and asks for

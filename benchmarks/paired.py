@@ -6,12 +6,14 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import statistics
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+CORES = "REPLICATE_CORES"  # tells a process its cores, see `replicate.runs.environment`
 SIDE = 2048  # of the matrices whose product gives the machine's rate
 WARM_UP_STEPS = 3
 
@@ -49,6 +51,35 @@ def take_turns(script, names, args, arguments, told):
             )
             print(f"round {turn}: {name} {told(rows[-1])}", flush=True)
     return rows
+
+
+def side_by_side(script, contender, *arguments):
+    """Returns what copies of a contender, one on each core, do together, as one row.
+
+    A step's time is that of a step of any of them, the rate of matrix products the sum of theirs.
+    A copy is told its core by `REPLICATE_CORES`, as `--workers` tells it.
+    """
+    command = [sys.executable, str(pathlib.Path(script).resolve()), f"--contender={contender}"]
+    copies = []
+    for core in sorted(os.sched_getaffinity(0)):
+        own = {**os.environ, CORES: str(core)}
+        copies.append(
+            subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, env=own)
+        )
+    rows = [json.loads(copy.communicate()[0].splitlines()[-1]) for copy in copies]
+    rates = zip(*(row["sgemm_gflops"] for row in rows), strict=True)
+    return {
+        **rows[0],
+        "step_ms": [ms / len(rows) for row in rows for ms in row["step_ms"]],
+        "sgemm_gflops": [sum(together) for together in rates],
+        "first_steps_seconds": max(row["first_steps_seconds"] for row in rows),
+        "peak_memory_mb": sum(row["peak_memory_mb"] for row in rows),
+    }
+
+
+def peak_memory_mb():
+    """Returns the most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _has_torch(python):

@@ -11,7 +11,6 @@ matrix products before and after. A naive contender first shows that it computes
 import json
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from paired import (
     footer,
     machine,
     parser_of,
+    peak_memory_mb,
     ratio,
     report_of,
     rounds_of,
@@ -308,7 +308,7 @@ def measure(args):
         "ms": milliseconds,
         "errors": errors,
         "sgemm_gflops": rates,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory_mb(),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,

@@ -226,8 +226,7 @@ def test_weights_that_a_study_does_not_release_are_not_shipped(toy, tmp_path, mo
     assert sorted(r.trial.replicate for r in records if r.artifacts) == [0, 2]
 
 
-@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
-def test_workers_run_side_by_side_on_cores_of_their_own(toy):
+def test_workers_run_side_by_side_on_cores_of_their_own(toy, every_core):
     """Two sources wait for each other; a third dies and is tried again beside them."""
     assert run(toy, "--workers=2", "--bad=0:meets,1:meets,2:dies-once") == 0
     assert values_of(toy[1]) == [4, 16, 36]
