@@ -7,26 +7,11 @@ Each contender runs in a fresh process, and they take turns, so that each round 
 comparison under the same load.
 """
 
-import json
 import os
-import platform
 import statistics
 import sys
 
-import numpy as np
-from paired import (
-    ROOT,
-    by_contender,
-    footer,
-    machine,
-    parser_of,
-    ratio,
-    report_of,
-    rounds_of,
-    save,
-    take_turns,
-    timed,
-)
+import paired
 
 CONTENDERS = {"ours": "this package's layer", "keras": "Keras' layer"}
 SHAPES = {  # (batch, height, width, channels) where the studies normalise
@@ -40,7 +25,7 @@ SHAPES = {  # (batch, height, width, channels) where the studies normalise
 def measure(args):
     """Times one contender in this process; returns what it did."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(paired.ROOT))
     import keras
     import tensorflow as tf
 
@@ -57,17 +42,12 @@ def measure(args):
         step = tf.function(
             lambda x=x, upstream=upstream, layer=layer: gradients(layer, x, upstream)
         )
-        _, seconds = timed(lambda step=step: [part.numpy() for part in step()], args.repeats)
+        _, seconds = paired.timed(lambda step=step: [part.numpy() for part in step()], args.repeats)
         milliseconds[name] = [1e3 * value for value in seconds]
     return {
         "contender": args.contender,
         "ms": milliseconds,
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
+        "versions": paired.versions(tf, keras),
     }
 
 
@@ -85,7 +65,7 @@ def gradients(layer, x, upstream):
 
 def table(report):
     """Returns the Markdown table."""
-    ours, keras = (by_contender(report)[name] for name in CONTENDERS)
+    ours, keras = (paired.by_contender(report)[name] for name in CONTENDERS)
     lines = [
         "| maps | shape | ours, ms, median | min | Keras, ms, median | min | times faster |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -95,7 +75,9 @@ def table(report):
         for rows in (ours, keras):
             every = [ms for row in rows for ms in row["ms"][name]]
             cells += [f"{statistics.median(every):.1f}", f"{min(every):.1f}"]
-        cells.append(ratio(ours, keras, lambda row, name=name: statistics.median(row["ms"][name])))
+        cells.append(
+            paired.ratio(ours, keras, lambda row, name=name: statistics.median(row["ms"][name]))
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -108,31 +90,30 @@ Written by `python benchmarks/batch_normalization.py`; raw numbers in
 `benchmarks/results/batch_normalization.json`.
 
 Forward pass and gradient by input, scale and offset, float32. Contenders take turns in
-{rounds_of(report)} rounds, each in a fresh process; ratios are taken within a round: median
+{paired.rounds_of(report)} rounds, each in a fresh process; ratios are taken within a round: median
 (least).
 
 {table(report)}
 
-{footer(report)}
+{paired.footer(report)}
 """
-    save("batch_normalization", "normalization_benchmarks", report, page)
+    paired.save("batch_normalization", "normalization_benchmarks", report, page)
+
+
+def compare(args):
+    """Runs all rounds; returns the report as a dictionary."""
+    line, repeats = paired.machine(), 1 if args.quick else args.repeats
+    rows = paired.take_turns(
+        __file__, CONTENDERS, args, [f"--repeats={repeats}"], lambda row: "done"
+    )
+    return paired.report_of(line, rows)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = parser_of(__doc__, CONTENDERS, rounds=5)
+    parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--repeats", type=int, default=10, help="runs of a shape and round")
-    args = parser.parse_args()
-    if args.contender:
-        print(json.dumps(measure(args)))
-        return
-    repeats = 1 if args.quick else args.repeats
-    line = machine()
-    rows = take_turns(__file__, CONTENDERS, args, [f"--repeats={repeats}"], lambda row: "done")
-    report = report_of(line, rows)
-    print(table(report))
-    if not args.quick:
-        write(report)
+    paired.run(parser.parse_args(), measure, compare, table, write)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,12 @@ that each round is a paired comparison under the same load. Compiling is timed a
 
 import json
 import os
-import platform
 import statistics
 import sys
 import time
 
 import numpy as np
-from paired import (
-    ROOT,
-    by_contender,
-    footer,
-    in_process,
-    machine,
-    parser_of,
-    peak_memory_mb,
-    ratio,
-    report_of,
-    rounds_of,
-    save,
-    take_turns,
-)
+import paired
 
 BATCH = 20
 CONTENDERS = {
@@ -155,18 +141,18 @@ def run_lanes(images, labels, lanes, fast=True, batch_size=BATCH, width=1):
     return seconds, lanes * count
 
 
-def measure(contender, count):
+def measure(args):
     """Runs one contender in this process; returns what it did."""
-    images, labels = random_images(count)
-    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    contender = args.contender
+    images, labels = random_images(args.images)
     if contender.startswith("torch"):
         import torch
 
-        versions["torch"] = torch.__version__
+        modules = [torch]
         seconds, trained = run_torch(images, labels, 1 if contender == "torch1" else None)
     else:
         tf = _start_tensorflow(contender)
-        versions |= {"tensorflow": tf.__version__, "keras": tf.keras.__version__}
+        modules = [tf, tf.keras]
         if contender.startswith("fit"):
             seconds, trained = run_fit(images, labels, int(contender[3:] or 1))
         else:
@@ -176,15 +162,15 @@ def measure(contender, count):
         "contender": contender,
         "images_per_second": trained / seconds[1],
         "warm_up_seconds": seconds[0],
-        "peak_memory_mb": peak_memory_mb(),
-        "versions": versions,
+        "peak_memory_mb": paired.peak_memory_mb(),
+        "versions": paired.versions(*modules),
     }
 
 
 def _start_tensorflow(contender):
     """Sets the threads that the contender's users would have; returns the module."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(paired.ROOT))
     import tensorflow as tf
 
     if not contender.startswith("fit"):
@@ -216,25 +202,25 @@ def measure_costs(count, quick):
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    machine_line = machine()
+    machine_line = paired.machine()
     names = ["fit", "lanes2"] if args.quick else list(CONTENDERS)
     count = args.images or (2000 if args.quick else 30_000)
 
     def told(row):
         return f"{row['images_per_second']:,.0f} images/s"
 
-    rows = take_turns(__file__, names, args, [f"--images={count}"], told)
+    rows = paired.take_turns(__file__, names, args, [f"--images={count}"], told)
     quick = ["--quick"] if args.quick else []
-    costs = in_process(
+    costs = paired.in_process(
         sys.executable, __file__, "--costs", f"--images={min(count, 10_000)}", *quick
     )
     more = {"images": count, "batch_size": BATCH, "costs_us_per_image": costs}
-    return report_of(machine_line, rows, **more)
+    return paired.report_of(machine_line, rows, **more)
 
 
 def table(report):
     """Returns the Markdown table: speed, ratio to `fit` and to PyTorch, memory."""
-    by_name = by_contender(report)
+    by_name = paired.by_contender(report)
     lines = [
         "| contender | images/s, median | min | x `fit` | x PyTorch | x PyTorch, one thread "
         "| first steps, s | peak memory, MB |",
@@ -243,7 +229,9 @@ def table(report):
     for name, rows in by_name.items():
         speeds = [row["images_per_second"] for row in rows]
         bases = (by_name.get(base) for base in ("fit", "torch", "torch1"))
-        ratios = [ratio(rows, base, lambda row: 1 / row["images_per_second"]) for base in bases]
+        ratios = [
+            paired.ratio(rows, base, lambda row: 1 / row["images_per_second"]) for base in bases
+        ]
         lines.append(
             f"| {CONTENDERS[name]} | {statistics.median(speeds):,.0f} | {min(speeds):,.0f} "
             f"| {' | '.join(ratios)} "
@@ -263,21 +251,21 @@ Written by `python benchmarks/classifier_lanes.py`; raw numbers in
 ## Classifier lanes
 
 The sigmoid LeNet (61,706 parameters), batch {report["batch_size"]}, Adam, one epoch of
-{report["images"]:,} images a network, in {rounds_of(report)} rounds in
+{report["images"]:,} images a network, in {paired.rounds_of(report)} rounds in
 which the contenders take turns, each in a fresh process. Ratios are taken within a round: median
 (least). "First steps" holds tracing and compiling, once a process. Memory is the whole process.
 
 {table(report)}
 
-{footer(report)}
+{paired.footer(report)}
 
 ![Cost of an image by lanes, batch size and width](../figures/benchmark_lanes.png)
 
 Microseconds an image over all lanes, two lanes and batch {report["batch_size"]} unless the axis
 says otherwise; width multiplies the channels and units of every hidden layer.
 """
-    save("classifier_lanes", "benchmarks", report, page)
-    plot(report["costs_us_per_image"], ROOT / "figures" / "benchmark_lanes.png")
+    paired.save("classifier_lanes", "benchmarks", report, page)
+    plot(report["costs_us_per_image"], paired.ROOT / "figures" / "benchmark_lanes.png")
 
 
 def plot(costs, path):
@@ -309,19 +297,14 @@ def plot(costs, path):
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = parser_of(__doc__, CONTENDERS, rounds=3)
+    parser = paired.parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument("--images", type=int, help="images of one epoch")
     parser.add_argument("--costs", action="store_true", help="run the cost axes here, print JSON")
     args = parser.parse_args()
-    if args.contender:
-        print(json.dumps(measure(args.contender, args.images)))
-    elif args.costs:
+    if args.costs:
         print(json.dumps(measure_costs(args.images, args.quick)))
     else:
-        report = compare(args)
-        print(table(report))
-        if not args.quick:
-            write(report)
+        paired.run(args, measure, compare, table, write)
 
 
 if __name__ == "__main__":

@@ -12,32 +12,11 @@ with one thread each, as `--workers` runs them: a step's time is that of a step 
 the rate of products is the sum of theirs.
 """
 
-import json
 import os
-import platform
 import statistics
-import sys
 
 import numpy as np
-from paired import (
-    CORES,
-    ROOT,
-    SIDE,
-    by_contender,
-    footer,
-    machine,
-    median_ms,
-    parser_of,
-    peak_memory_mb,
-    report_of,
-    rounds_of,
-    save,
-    sgemm_rate,
-    shares_of_sgemm,
-    side_by_side,
-    take_turns,
-    timed,
-)
+import paired
 
 VISIBLE, LOW, HIGH = 784, 512, 1024
 BATCHES = {"rbm1": 48, "rbm2": 48, "dbm": 100}
@@ -101,7 +80,7 @@ def build(name):
 
 
 def run_ours(contender, steps):
-    """Returns versions, sgemm rates and times of this package's steps in its own loop."""
+    """Returns modules, sgemm rates and times of this package's steps in its own loop."""
     name = contender.split("_")[0]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -111,24 +90,23 @@ def run_ours(contender, steps):
     from replicate.training.loop import resident_steps
 
     configure_tensorflow(thread_profile("generator"))
-    matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
+    matrix = tf.random.stateless_normal((paired.SIDE, paired.SIDE), seed=[0, 0])
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
 
     def rate():
-        return sgemm_rate(multiply, lambda value: value.numpy())
+        return paired.sgemm_rate(multiply, lambda value: value.numpy())
 
     model, images = build(name)
     labels = tf.zeros(len(images), tf.int64)
     run = resident_steps(lambda *batch: model.train_step(batch), tf.constant(images), labels)
     rows = tf.constant(np.tile(np.arange(len(images)), (10, 1)))  # ten steps a call, as in training
     before = rate()
-    first, seconds = timed(lambda: run(rows), steps)
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
-    return versions, [before, rate()], first, [value / 10 for value in seconds]
+    first, seconds = paired.timed(lambda: run(rows), steps)
+    return (tf, keras), [before, rate()], first, [value / 10 for value in seconds]
 
 
 def run_torch(contender, steps):
-    """Returns versions, sgemm rates and times of the joint step in PyTorch, written plainly."""
+    """Returns modules, sgemm rates and times of the joint step in PyTorch, written plainly."""
     import torch
 
     torch.manual_seed(0)
@@ -175,42 +153,26 @@ def run_torch(contender, steps):
             kernel *= norms.clamp(max=6.0) / norms
         return error.item()
 
-    matrix = torch.randn(SIDE, SIDE)
-    before = sgemm_rate(lambda: matrix @ matrix)
-    first, seconds = timed(step, steps * 10)
-    after = sgemm_rate(lambda: matrix @ matrix)
-    return {"torch": torch.__version__}, [before, after], first, seconds
+    matrix = torch.randn(paired.SIDE, paired.SIDE)
+    before = paired.sgemm_rate(lambda: matrix @ matrix)
+    first, seconds = paired.timed(step, steps * 10)
+    after = paired.sgemm_rate(lambda: matrix @ matrix)
+    return (torch,), [before, after], first, seconds
 
 
-def measure(contender, steps):
-    """Runs one contender in this process; returns what it did."""
-    sys.path.insert(0, str(ROOT))
-    from replicate.runs.environment import take_cores
-
-    if contender.endswith("side") and CORES not in os.environ:
-        return side_by_side(__file__, contender, f"--steps={steps}")
-    take_cores()
-    run = run_torch if contender.endswith("torch") else run_ours
-    versions, rates, first, seconds = run(contender, steps)
-    return {
-        "contender": contender,
-        "step_ms": [1e3 * value for value in seconds],
-        "sgemm_gflops": rates,
-        "first_steps_seconds": first,
-        "peak_memory_mb": peak_memory_mb(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
-    }
+def measure(args):
+    """Runs one contender; returns what it did."""
+    return paired.step_row(
+        __file__, args, run_torch if args.contender.endswith("torch") else run_ours
+    )
 
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    machine_line = machine()
     names = ["rbm1_side", "dbm_all"] if args.quick else list(CONTENDERS)
-    steps = 1 if args.quick else args.steps
-    rows = take_turns(
-        __file__, names, args, [f"--steps={steps}"], lambda row: f"{median_ms(row):.1f} ms"
-    )
-    return report_of(machine_line, rows, step_gflop={name: step_gflop(name) for name in names})
+    args.steps = 1 if args.quick else args.steps
+    gflop = {name: step_gflop(name) for name in names}
+    return paired.compare_steps(__file__, names, args, step_gflop=gflop)
 
 
 def table(report):
@@ -220,10 +182,10 @@ def table(report):
         "| share of sgemm, median (least) | first steps, s |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, rows in by_contender(report).items():
+    for name, rows in paired.by_contender(report).items():
         gflop = report["step_gflop"][name]
         every = [ms for row in rows for ms in row["step_ms"]]
-        rates, sgemm, shares = shares_of_sgemm(rows, gflop)
+        rates, sgemm, shares = paired.shares_of_sgemm(rows, gflop)
         lines.append(
             f"| {CONTENDERS[name]} | {gflop:.2f} | {statistics.median(every):.1f} "
             f"| {min(every):.1f} | {statistics.median(rates):.0f} "
@@ -243,30 +205,23 @@ Written by `python benchmarks/dbm_training.py`; raw numbers in
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
 sigmoids and updates of weights take time but count nothing. Contenders take turns in
-{rounds_of(report)} rounds, each in a fresh process. "Side by side" is one training a core, of one
-thread each, as `--workers` runs them; its time is that of a step of any of them. "sgemm"
-is the rate of {SIDE} x {SIDE} float32 matrix products in the same processes, before and
-after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
+{paired.rounds_of(report)} rounds, each in a fresh process. "Side by side" is one training a core,
+of one thread each, as `--workers` runs them; its time is that of a step of any of them. "sgemm" is
+the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same processes, before
+and after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 
 {table(report)}
 
-{footer(report)}
+{paired.footer(report)}
 """
-    save("dbm_training", "dbm_benchmarks", report, page)
+    paired.save("dbm_training", "dbm_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = parser_of(__doc__, CONTENDERS, rounds=5)
+    parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=5, help="tens of steps a contender and round")
-    args = parser.parse_args()
-    if args.contender:
-        print(json.dumps(measure(args.contender, args.steps)))
-    else:
-        report = compare(args)
-        print(table(report))
-        if not args.quick:
-            write(report)
+    paired.run(parser.parse_args(), measure, compare, table, write)
 
 
 if __name__ == "__main__":

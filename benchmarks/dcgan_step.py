@@ -10,35 +10,12 @@ matrix products just before and just after its steps. First steps (tracing, comp
 apart.
 """
 
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 
 import numpy as np
-from paired import (
-    CORES,
-    ROOT,
-    SIDE,
-    WARM_UP_STEPS,
-    by_contender,
-    footer,
-    machine,
-    median_ms,
-    parser_of,
-    peak_memory_mb,
-    ratio,
-    report_of,
-    rounds_of,
-    save,
-    sgemm_rate,
-    shares_of_sgemm,
-    side_by_side,
-    take_turns,
-    timed,
-)
+import paired
 
 BATCH = 64
 LATENT = 100
@@ -87,7 +64,7 @@ def random_images(count):
 
 
 def run_tensorflow(contender, steps):
-    """Returns versions, sgemm rates and times of a TensorFlow contender."""
+    """Returns modules, sgemm rates and times of a TensorFlow contender."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -95,17 +72,16 @@ def run_tensorflow(contender, steps):
 
     if contender != "keras":
         configure_tensorflow(thread_profile("generator"))
-    matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
+    matrix = tf.random.stateless_normal((paired.SIDE, paired.SIDE), seed=[0, 0])
 
     def rate():
-        return sgemm_rate(
+        return paired.sgemm_rate(
             tf.function(lambda: tf.matmul(matrix, matrix)), lambda value: value.numpy()
         )
 
     before = rate()
     first, seconds = (run_keras if contender == "keras" else run_ours)(contender, steps)
-    versions = {"tensorflow": tf.__version__, "keras": tf.keras.__version__}
-    return versions, [before, rate()], first, seconds
+    return (tf, tf.keras), [before, rate()], first, seconds
 
 
 def run_ours(contender, steps):
@@ -124,7 +100,7 @@ def run_ours(contender, steps):
     images = tf.constant(random_images(BATCH))
     run = resident_steps(lambda *batch: model.train_step(batch), images, tf.zeros(BATCH, tf.int64))
     rows = tf.constant(np.arange(BATCH)[None])
-    return timed(lambda: run(rows), steps)
+    return paired.timed(lambda: run(rows), steps)
 
 
 def plain_keras():
@@ -183,13 +159,13 @@ def run_keras(contender, steps):
         def on_train_batch_end(self, batch, logs=None):
             marks.append(time.perf_counter())
 
-    images = random_images(BATCH * (WARM_UP_STEPS + steps))
+    images = random_images(BATCH * (paired.WARM_UP_STEPS + steps))
     plain_keras().fit(images, batch_size=BATCH, verbose=0, callbacks=[Clock()])
-    return marks[WARM_UP_STEPS] - marks[0], np.diff(marks)[WARM_UP_STEPS:].tolist()
+    return marks[paired.WARM_UP_STEPS] - marks[0], np.diff(marks)[paired.WARM_UP_STEPS :].tolist()
 
 
 def run_torch(contender, steps):
-    """Returns versions, sgemm rates and times of the same step in PyTorch."""
+    """Returns modules, sgemm rates and times of the same step in PyTorch."""
     import torch
     from torch import nn
     from torch.nn.functional import softplus
@@ -233,51 +209,28 @@ def run_torch(contender, steps):
         update(0, g_loss)
         return d_loss.item(), g_loss.item()
 
-    matrix = torch.randn(SIDE, SIDE)
-    before = sgemm_rate(lambda: matrix @ matrix)
-    first, seconds = timed(step, steps)
-    return (
-        {"torch": torch.__version__},
-        [before, sgemm_rate(lambda: matrix @ matrix)],
-        first,
-        seconds,
-    )
+    matrix = torch.randn(paired.SIDE, paired.SIDE)
+    before = paired.sgemm_rate(lambda: matrix @ matrix)
+    first, seconds = paired.timed(step, steps)
+    return (torch,), [before, paired.sgemm_rate(lambda: matrix @ matrix)], first, seconds
 
 
-def measure(contender, steps):
-    """Runs one contender in this process; returns what it did."""
-    sys.path.insert(0, str(ROOT))
-    from replicate.runs.environment import take_cores
-
-    if contender.endswith("side") and CORES not in os.environ:
-        return side_by_side(__file__, contender, f"--steps={steps}")
-    take_cores()
-    run = run_torch if contender.startswith("torch") else run_tensorflow
-    versions, rates, first, seconds = run(contender, steps)
-    return {
-        "contender": contender,
-        "step_ms": [1e3 * value for value in seconds],
-        "sgemm_gflops": rates,
-        "first_steps_seconds": first,
-        "peak_memory_mb": peak_memory_mb(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, **versions},
-    }
+def measure(args):
+    """Runs one contender; returns what it did."""
+    torch = args.contender.startswith("torch")
+    return paired.step_row(__file__, args, run_torch if torch else run_tensorflow)
 
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    machine_line = machine()
     names = ["ours", "ours_bf16"] if args.quick else list(CONTENDERS)
-    steps = 3 if args.quick else args.steps
-    rows = take_turns(
-        __file__, names, args, [f"--steps={steps}"], lambda row: f"{median_ms(row):.0f} ms"
-    )
-    return report_of(machine_line, rows, batch_size=BATCH, step_gflop=step_gflop())
+    args.steps = 3 if args.quick else args.steps
+    return paired.compare_steps(__file__, names, args, batch_size=BATCH, step_gflop=step_gflop())
 
 
 def table(report):
     """Returns the Markdown table: times, rates, ratios within a round, memory."""
-    by_name = by_contender(report)
+    by_name = paired.by_contender(report)
     lines = [
         "| contender | ms a step, median | min | GFLOP/s | sgemm GFLOP/s | share of sgemm "
         f"| {' | '.join(f'x {name}' for name in BASES.values())} "
@@ -286,8 +239,8 @@ def table(report):
     ]
     for name, rows in by_name.items():
         every = [ms for row in rows for ms in row["step_ms"]]
-        rates, sgemm, shares = shares_of_sgemm(rows, report["step_gflop"])
-        ratios = [ratio(rows, by_name.get(base), median_ms) for base in BASES]
+        rates, sgemm, shares = paired.shares_of_sgemm(rows, report["step_gflop"])
+        ratios = [paired.ratio(rows, by_name.get(base), paired.median_ms) for base in BASES]
         lines.append(
             f"| {CONTENDERS[name]} | {statistics.median(every):.0f} | {min(every):.0f} "
             f"| {statistics.median(rates):.0f} | {statistics.median(sgemm):.0f} "
@@ -306,33 +259,26 @@ Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results
 
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
-in {rounds_of(report)} rounds, each in a fresh process, default threads. "Side by side" is one
-generator a core, of one thread each, as `--workers` trains the ten generators: its time is that of
-a step of any of them, its rates and memory are those of all together.
+in {paired.rounds_of(report)} rounds, each in a fresh process, default threads. "Side by side" is
+one generator a core, of one thread each, as `--workers` trains the ten generators: its time is that
+of a step of any of them, its rates and memory are those of all together.
 Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
-is the rate of {SIDE} x {SIDE} float32 matrix products in the same process, before and after. The
-PyTorch twin, too, sends real and generated images through its discriminator together and asks for
-no gradient that is not used. "First steps" holds tracing and compiling.
+is the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same process, before
+and after. The PyTorch twin, too, sends real and generated images through its discriminator together
+and asks for no gradient that is not used. "First steps" holds tracing and compiling.
 
 {table(report)}
 
-{footer(report)}
+{paired.footer(report)}
 """
-    save("dcgan_step", "dcgan_benchmarks", report, page)
+    paired.save("dcgan_step", "dcgan_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = parser_of(__doc__, CONTENDERS, rounds=5)
+    parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=15, help="steps a contender and round")
-    args = parser.parse_args()
-    if args.contender:
-        print(json.dumps(measure(args.contender, args.steps)))
-    else:
-        report = compare(args)
-        print(table(report))
-        if not args.quick:
-            write(report)
+    paired.run(parser.parse_args(), measure, compare, table, write)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CORES = "REPLICATE_CORES"  # tells a process its cores, see `replicate.runs.environment`
 SIDE = 2048  # of the matrices whose product gives the machine's rate
 WARM_UP_STEPS = 3
 
@@ -53,16 +54,76 @@ def take_turns(script, names, args, arguments, told):
     return rows
 
 
-def side_by_side(script, contender, *arguments):
+def run(args, measure, compare, table, write):
+    """Prints what one contender does as JSON; else measures all, prints the table and, unless
+    quick, writes the results.
+
+    Args:
+        args: the command line.
+        measure: args -> the contender's row.
+        compare: args -> the report as a dictionary.
+        table: report -> Markdown.
+        write: writes a report.
+    """
+    if args.contender:
+        print(json.dumps(measure(args)))
+        return
+    report = compare(args)
+    print(table(report))
+    if not args.quick:
+        write(report)
+
+
+def versions(*modules):
+    """Returns the versions of Python, NumPy and some modules."""
+    found = {"python": platform.python_version(), "numpy": np.__version__}
+    return found | {each.__name__.split(".")[0]: each.__version__ for each in modules}
+
+
+def step_row(script, args, run_steps):
+    """Returns the row of a contender that takes steps, here or, if its name says so, side by side.
+
+    Args:
+        script: the benchmark.
+        args: the command line: `contender`, `steps`.
+        run_steps: contender, steps -> modules, sgemm rates, seconds of the first steps, of each.
+    """
+    sys.path.insert(0, str(ROOT))
+    from replicate.runs.environment import CORES, take_cores
+
+    if args.contender.endswith("side") and CORES not in os.environ:
+        return side_by_side(script, args.contender, CORES, f"--steps={args.steps}")
+    take_cores()
+    modules, rates, first, seconds = run_steps(args.contender, args.steps)
+    return {
+        "contender": args.contender,
+        "step_ms": [1e3 * value for value in seconds],
+        "sgemm_gflops": rates,
+        "first_steps_seconds": first,
+        "peak_memory_mb": peak_memory_mb(),
+        "versions": versions(*modules),
+    }
+
+
+def compare_steps(script, names, args, **more):
+    """Returns the report of contenders whose rows are those of `step_row`."""
+    machine_line = machine()
+    rows = take_turns(
+        script, names, args, [f"--steps={args.steps}"], lambda row: f"{median_ms(row):.1f} ms"
+    )
+    return report_of(machine_line, rows, **more)
+
+
+def side_by_side(script, contender, variable, *arguments):
     """Returns what copies of a contender, one on each core, do together, as one row.
 
     A step's time is that of a step of any of them, the rate of matrix products the sum of theirs.
-    A copy is told its core by `REPLICATE_CORES`, as `--workers` tells it.
+    A copy is told its core by an environment variable, as `--workers` tells it.
     """
     command = [sys.executable, str(pathlib.Path(script).resolve()), f"--contender={contender}"]
     copies = []
     for core in sorted(os.sched_getaffinity(0)):
-        own = {**os.environ, CORES: str(core)}
+        own = {**os.environ, variable: str(core)}
         copies.append(
             subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True, env=own)
         )

@@ -8,29 +8,13 @@ paired comparison under the same load. Each process also measures the machine's 
 matrix products before and after. A naive contender first shows that it computes the same.
 """
 
-import json
 import os
-import platform
 import statistics
 import sys
 import time
 
 import numpy as np
-from paired import (
-    ROOT,
-    SIDE,
-    by_contender,
-    footer,
-    machine,
-    parser_of,
-    peak_memory_mb,
-    ratio,
-    report_of,
-    rounds_of,
-    save,
-    sgemm_rate,
-    take_turns,
-)
+import paired
 
 BATCH, RESOLUTION, CLASSES, LATENT = 64, 32, 10, 128
 CONTENDERS = {
@@ -282,15 +266,15 @@ def check_equal(model, contender):
 def measure(args):
     """Times the parts of one contender in this process; returns what it did."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(paired.ROOT))
     import tensorflow as tf
 
     from replicate.runs.worker import configure_tensorflow, thread_profile
 
     configure_tensorflow(thread_profile("generator"))
-    matrix = tf.random.stateless_normal((SIDE, SIDE), seed=[0, 0])
+    matrix = tf.random.stateless_normal((paired.SIDE, paired.SIDE), seed=[0, 0])
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
-    rates = [sgemm_rate(multiply, lambda value: value.numpy())]
+    rates = [paired.sgemm_rate(multiply, lambda value: value.numpy())]
     model = make_model(args)
     if args.contender != "ours":
         check_equal(model, args.contender)
@@ -302,19 +286,14 @@ def measure(args):
             milliseconds[name] = [1e3 * s / count for s in seconds_of(run, args.repeats)]
         except (tf.errors.OpError, ValueError, LookupError) as error:
             errors[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
-    rates.append(sgemm_rate(multiply, lambda value: value.numpy()))
+    rates.append(paired.sgemm_rate(multiply, lambda value: value.numpy()))
     return {
         "contender": args.contender,
         "ms": milliseconds,
         "errors": errors,
         "sgemm_gflops": rates,
-        "peak_memory_mb": peak_memory_mb(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "tensorflow": tf.__version__,
-            "keras": tf.keras.__version__,
-        },
+        "peak_memory_mb": paired.peak_memory_mb(),
+        "versions": paired.versions(tf, tf.keras),
     }
 
 
@@ -331,19 +310,19 @@ def seconds_of(run, repeats):
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    machine_line = machine()
+    machine_line = paired.machine()
     flags = [f"--{name}={getattr(args, name)}" for name in ("channel_base", "channel_max")]
     flags += [f"--repeats={args.repeats}"] + ["--quick"] * args.quick
-    rows = take_turns(
+    rows = paired.take_turns(
         __file__, CONTENDERS, args, flags, lambda row: row["errors"] or "all parts ran"
     )
     more = {"channels": channels_of(args), "batch_size": BATCH, "gflop": part_gflop(args)}
-    return report_of(machine_line, rows, **more)
+    return paired.report_of(machine_line, rows, **more)
 
 
 def table(report):
     """Returns the Markdown table: time and rate of each part, and the naive ones' times."""
-    by_name = by_contender(report)
+    by_name = paired.by_contender(report)
     rates = [statistics.mean(row["sgemm_gflops"]) for row in by_name["ours"]]
     lines = [
         "| part | ms, median | min | GFLOP | GFLOP/s | share of sgemm | zeros between: x slower "
@@ -372,7 +351,7 @@ def _ratio(part, ours, naive):
         return "does not run"
     if any(part not in row["ms"] for row in naive):
         return "-"
-    return ratio(ours, naive, lambda row: statistics.median(row["ms"][part]))
+    return paired.ratio(ours, naive, lambda row: statistics.median(row["ms"][part]))
 
 
 def errors_of(report):
@@ -387,7 +366,7 @@ def errors_of(report):
 
 def write(report):
     """Writes the JSON and the page."""
-    memory = max(row["peak_memory_mb"] for row in by_contender(report)["ours"])
+    memory = max(row["peak_memory_mb"] for row in paired.by_contender(report)["ours"])
     rate = statistics.median(statistics.mean(row["sgemm_gflops"]) for row in report["rows"])
     page = f"""# A training step of StyleGAN2-ADA
 
@@ -396,10 +375,10 @@ Written by `python benchmarks/stylegan2_training.py`; raw numbers in
 
 {RESOLUTION} x {RESOLUTION} colour images, batch {report["batch_size"]}, float32, maps of
 {report["channels"]} channels at 4, 8, … pixels. Contenders take turns in
-{rounds_of(report)} rounds, each in a fresh process; ratios are taken
-within a round: median (least). "sgemm" is the rate of {SIDE} x {SIDE} float32 matrix products in
-the same process, {rate:.0f} GFLOP/s. GFLOP are counted from the layers; those of the augmentation
-are its matrix products at the widest margin, without the gather between them. Peak memory of a
+{paired.rounds_of(report)} rounds, each in a fresh process; ratios are taken
+within a round: median (least). "sgemm" is the rate of float32 matrix products,
+{paired.SIDE} x {paired.SIDE}, in the same process, {rate:.0f} GFLOP/s. GFLOP are counted from the
+layers; those of the augmentation are its matrix products at the widest margin, without the gather between them. Peak memory of a
 process, all parts: {memory:,.0f} MB.
 
 {table(report)}
@@ -408,14 +387,14 @@ What did not run:
 
 {errors_of(report)}
 
-{footer(report)}
+{paired.footer(report)}
 """
-    save("stylegan2_training", "stylegan2_benchmarks", report, page)
+    paired.save("stylegan2_training", "stylegan2_benchmarks", report, page)
 
 
 def main():
     """Measures, prints the table and, unless quick, writes the results."""
-    parser = parser_of(__doc__, CONTENDERS, rounds=3)
+    parser = paired.parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument(
         "--repeats", type=int, default=5, help="runs of a part, contender and round"
     )
@@ -424,14 +403,9 @@ def main():
     args = parser.parse_args()
     if args.quick:
         args.channel_base, args.repeats = 256, 1
-    if args.contender:
-        print(json.dumps(measure(args)))
-        return
-    report = compare(args)
-    print(table(report))
-    print(errors_of(report))
-    if not args.quick:
-        write(report)
+    paired.run(
+        args, measure, compare, lambda report: f"{table(report)}\n{errors_of(report)}", write
+    )
 
 
 if __name__ == "__main__":
