@@ -378,8 +378,8 @@ Written by `python benchmarks/stylegan2_training.py`; raw numbers in
 {paired.rounds_of(report)} rounds, each in a fresh process; ratios are taken
 within a round: median (least). "sgemm" is the rate of float32 matrix products,
 {paired.SIDE} x {paired.SIDE}, in the same process, {rate:.0f} GFLOP/s. GFLOP are counted from the
-layers; those of the augmentation are its matrix products at the widest margin, without the gather between them. Peak memory of a
-process, all parts: {memory:,.0f} MB.
+layers; those of the augmentation are its matrix products at the widest margin, without the gather
+between them. Peak memory of a process, all parts: {memory:,.0f} MB.
 
 {table(report)}
 
