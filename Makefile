@@ -37,7 +37,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 quickstart: $(VENV)/.installed
 	$(RUN) replicate.mnist_cvae --preset=quick --workdir=$(WORKDIR) $(FLAGS)
 	$(RUN) replicate.report --workdir=$(WORKDIR)
-	$(RUN) replicate
+	$(RUN) replicate $(WORKDIR)
 
 replicate-all: $(STUDIES:%=replicate-%) report
 

@@ -179,4 +179,5 @@ class Follower:
     def _advance(self, key: str, share: float) -> None:
         step = max(share - self.shares[key], 0.0)
         self.shares[key] += step
-        self.bar.update(step * self.weights[key])
+        left = self.bar.total - self.bar.n  # shares add up to the whole, give or take rounding
+        self.bar.update(min(step * self.weights[key], left))
