@@ -29,6 +29,7 @@ class Outcome:
         artifacts: name -> path of a file inside the trial's artifact folder.
         data: provenance of the data set, see `data_provenance`.
         wall_seconds: wall time of this trial where several ran side by side, else None.
+        earlier_seconds: wall time of the processes that it was begun in, up to their checkpoints.
     """
 
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -36,6 +37,7 @@ class Outcome:
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     wall_seconds: float | None = None
+    earlier_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

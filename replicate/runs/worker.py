@@ -91,6 +91,7 @@ def run_group(stage: Stage, trials: list[Trial], context: Context) -> int:
         try:
             for trial, outcome in stage.run(list(pending.values()), context):
                 wall = outcome.wall_seconds or time.monotonic() - start
+                wall += outcome.earlier_seconds
                 _record(
                     trial,
                     context,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,14 @@ class Checkpoints:
         folder: where they lie; made at the first save.
         trial: the trial; a checkpoint of another specification is refused.
         owners: name -> object with `.variables` (network, optimizer, average).
+
+    Attributes:
+        earlier_seconds: wall time of the work that `restore` found done, by all processes before.
     """
 
     def __init__(self, folder: Path, trial: Trial, owners: Mapping[str, Any]):
         self.folder, self.trial, self.owners = Path(folder), trial, owners
+        self.earlier_seconds, self._start = 0.0, time.monotonic()
 
     def paths(self) -> list[Path]:
         """Existing checkpoints, oldest first."""
@@ -63,7 +68,12 @@ class Checkpoints:
         }
         for name, array in (arrays or {}).items():
             tensors[f"array/{name}"] = np.asarray(array, order="C")
-        metadata = {"step": str(step), "spec": json.dumps(self.trial.spec)}
+        seconds = self.earlier_seconds + time.monotonic() - self._start
+        metadata = {
+            "step": str(step),
+            "spec": json.dumps(self.trial.spec),
+            "seconds": f"{seconds:.3f}",
+        }
         path = self.folder / f"step-{step}.safetensors"
         write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata))
         for old in self.paths()[:-KEEP]:
@@ -89,6 +99,7 @@ class Checkpoints:
                 continue  # a damaged file; the one before it will do
             self._check_spec(path, json.loads(metadata["spec"]))
             self._assign(path, tensors)
+            self.earlier_seconds = float(metadata.get("seconds", 0.0))
             arrays = {
                 name.removeprefix("array/"): array
                 for name, array in tensors.items()

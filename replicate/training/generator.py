@@ -194,6 +194,8 @@ def run_generator_trial(
         for name in (name for name, at in keep_weights.items() if at == epoch):
             save_weights(artifacts[name], model.inference_layers(), {**card, "epoch": epoch})
 
+    owners = {"model": model, **named_optimizers(model)}
+    checkpoints = Checkpoints(context.checkpoint_dir(trial), trial, owners)
     histories = train_generator(
         model,
         images,
@@ -201,9 +203,7 @@ def run_generator_trial(
         epochs=epochs,
         batch_size=step_size or trial.settings["batch_size"],
         order=order,
-        checkpoints=Checkpoints(
-            context.checkpoint_dir(trial), trial, {"model": model, **named_optimizers(model)}
-        ),
+        checkpoints=checkpoints,
         progress=lambda done, text: context.progress(trial, done, text),
         strip=strip,
         log_dir=context.log_dir(trial) if log else None,
@@ -217,7 +217,13 @@ def run_generator_trial(
         write_arrays(artifacts["strip"], dict(sorted(strip.arrays().items())))
     curves = {name: epoch_means(history, epochs) for name, history in histories.items()}
     metrics = {name: values[-1] for name, values in curves.items()}
-    return Outcome(metrics, curves, artifacts, data_provenance(data))
+    return Outcome(
+        metrics,
+        curves,
+        artifacts,
+        data_provenance(data),
+        earlier_seconds=checkpoints.earlier_seconds,
+    )
 
 
 def _write_losses(folder, histories):

@@ -80,6 +80,16 @@ def test_a_failed_trial_is_recorded_and_the_rest_goes_on(toy, capsys):
     assert "no such number" in capsys.readouterr().err
 
 
+def test_the_time_of_earlier_processes_is_recorded_too(toy):
+    assert run(toy) == 0
+    records = Store(toy[1]).latest("toy").values()
+    walls = {
+        s: [r.wall_seconds for r in records if r.trial.stage == s] for s in ("source", "square")
+    }
+    assert all(100 <= wall < 160 for wall in walls["source"])  # which says that it was begun before
+    assert all(0 <= wall < 60 for wall in walls["square"])
+
+
 def test_a_dead_worker_s_trials_are_submitted_once_more(toy):
     assert run(toy, "--bad=0:dies-once") == 0
     assert values_of(toy[1]) == [4, 16, 36]

@@ -51,7 +51,7 @@ def run_source(trials, context):
         value = trial.settings["scale"] * (trial.replicate + 1)
         path = context.artifact_dir(trial) / "value.txt"
         path.write_text(str(value))
-        yield trial, Outcome({"value": value}, artifacts={"value": path})
+        yield trial, Outcome({"value": value}, artifacts={"value": path}, earlier_seconds=100.0)
 
 
 def meet(folder):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -40,6 +42,27 @@ def test_everything_comes_back_also_random_state(tmp_path):
     assert arrays["loss"].tolist() == [0, 1, 2]
     assert all(np.array_equal(a, b) for a, b in zip(state(other), saved, strict=True))
     assert any(v.path.endswith("seed_generator_state") for v in other.variables)
+
+
+def test_the_time_of_all_processes_is_added_up(tmp_path, monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr("replicate.training.checkpoints.time", clock)
+
+    def go_on(now):
+        clock.now = now
+        checkpoints = Checkpoints(tmp_path, trial(), owners(network()))
+        checkpoints.restore()
+        return checkpoints
+
+    first = go_on(100.0)
+    clock.now = 130.0
+    first.save(1)
+    clock.now = 170.0  # what is not in a checkpoint is lost
+    second = go_on(1000.0)
+    clock.now = 1005.5
+    second.save(2)
+    found = [first.earlier_seconds, second.earlier_seconds, go_on(0.0).earlier_seconds]
+    assert found == [0.0, 30.0, 35.5]
 
 
 def test_nothing_there_means_from_the_start(tmp_path):

@@ -199,6 +199,7 @@ def test_a_checkpoint_every_few_epochs(whole, tmp_path):
     assert saved == ["step-3.safetensors"]
     outcome, context = run(tmp_path, checkpoint_every=3)
     assert contents(outcome) == contents(whole[0])
+    assert outcome.earlier_seconds > 0 == whole[0].earlier_seconds
     assert logged(context) == logged(whole[1])
 
 
