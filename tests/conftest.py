@@ -7,20 +7,16 @@ import os
 
 import pytest
 
+from replicate.runs.environment import core_numbers
+from replicate.runs.pools import shares
+
 PINS = hasattr(os, "sched_setaffinity")
-CORES = sorted(os.sched_getaffinity(0)) if PINS else list(range(os.cpu_count()))
-
-
-def own_cores(worker: str, count: int) -> list[int]:
-    """The cores of a worker, `"gw0"` being the first of `count`; at least one."""
-    index = int(worker.removeprefix("gw"))
-    mine = CORES[index * len(CORES) // count : (index + 1) * len(CORES) // count]
-    return mine or [CORES[index % len(CORES)]]
-
+CORES = core_numbers()
 
 if PINS and "PYTEST_XDIST_WORKER" in os.environ:
-    names = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
-    os.sched_setaffinity(0, own_cores(os.environ[names[0]], int(os.environ[names[1]])))
+    index = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    mine = shares(CORES, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))[index]
+    os.sched_setaffinity(0, mine or [CORES[index % len(CORES)]])
 
 
 @pytest.fixture

@@ -97,9 +97,8 @@ class Executor:
                     room=math.inf,
                 )
             return
-        made = batches(divided(groups) if self.settings.workers > 1 else groups)
-        if self.settings.workers > 1:
-            made = longest_chain_first(made)
+        several = self.settings.workers > 1
+        made = longest_chain_first(batches(divided(groups))) if several else batches(groups)
         with CorePool(self.settings.workers, self._follow_process) as pool:
             self._run(
                 made,
