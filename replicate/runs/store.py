@@ -195,12 +195,19 @@ class Store:
         Raises:
             FileExistsError: if this run of the trial is there already; nothing is overwritten.
         """
-        name = f"{record.key}.{record.run_id}.json"
-        path = self.root / record.trial.study / "records" / name
+        path = self._path(record)
         if path.exists():
             raise FileExistsError(f"Expected a new record. Received: {path}")
         write_json(path, record.to_json())
         return path
+
+    def drop(self, record: Record) -> None:
+        """Remove a record of a workdir; the trial counts as not done then."""
+        self._path(record).unlink()
+
+    def _path(self, record: Record) -> Path:
+        name = f"{record.key}.{record.run_id}.json"
+        return self.root / record.trial.study / "records" / name
 
     def artifact_dir(self, trial: Trial) -> Path:
         """Folder of a trial's artifacts."""
@@ -220,9 +227,14 @@ class Store:
         """Path of an artifact, after its content was checked.
 
         Raises:
-            FileNotFoundError: if it is not there.
+            FileNotFoundError: if it is not there, or not among what was shipped.
             ValueError: if its SHA-256 is not the recorded one.
         """
+        if name not in record.artifacts:
+            raise FileNotFoundError(
+                f"Expected {name!r} of {record.trial.describe()}. Received: a record without it, "
+                f"taken from the shipped results. To make it anew, remove {self._path(record)}"
+            )
         entry = record.artifacts[name]
         path = self.artifact_dir(record.trial) / entry["file"]
         if not path.exists():

@@ -10,7 +10,7 @@ import pytest
 
 from replicate.runs.context import Context
 from replicate.runs.environment import usable_cores
-from replicate.runs.flags import parse
+from replicate.runs.flags import parse, preset_path
 from replicate.runs.plan import (
     Group,
     batches,
@@ -213,27 +213,72 @@ def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatc
     assert "6 shipped records" in reuse_shipped(study, trials, Store(tmp_path / "other"))
 
 
-def test_weights_of_extensions_are_not_shipped(toy, tmp_path, monkeypatch):
-    study, workdir = toy
-    assert run(toy) == 0
-    monkeypatch.setattr("replicate.runs.publish.OF_PROTOCOL", ("value",))
-    shipped = Store(tmp_path / "project" / "results")
+@pytest.fixture
+def with_weights(toy, tmp_path, monkeypatch):
+    """A toy study that ran, whose numbers count as weights."""
+    assert run(toy, "--extensions=cubes") == 0
+    monkeypatch.setattr("replicate.runs.publish.WEIGHTS", "value")
+    return *toy, Store(tmp_path / "project" / "results")
+
+
+def released_values(shipped):
+    return sorted(float(path.read_text()) for path in shipped.root.rglob("artifacts/*/value.txt"))
+
+
+def test_weights_of_extensions_are_not_shipped(with_weights, monkeypatch):
+    study, workdir, shipped = with_weights
     everything = study.declare(parse(study, []))
     monkeypatch.setattr("replicate.runs.publish._released", lambda *_: {everything[0].key})
-    assert publish(study, Store(workdir), shipped)[0] == 6
-    named = {key for key, record in shipped.latest("toy").items() if record.artifacts}
-    assert named == {everything[0].key}
+    assert publish(study, Store(workdir), shipped)[0] == 9
+    assert released_values(shipped) == [2]
+    assert sum("value" in r.artifacts for r in shipped.latest("toy").values()) == 3  # all SHA-256s
 
 
-def test_weights_that_a_study_does_not_release_are_not_shipped(toy, tmp_path, monkeypatch):
-    study, workdir = toy
-    assert run(toy, "--stages=source") == 0
-    monkeypatch.setattr("replicate.runs.publish.OF_PROTOCOL", ("value",))
+def test_weights_that_a_study_does_not_release_are_not_shipped(with_weights):
+    study, workdir, shipped = with_weights
     study = dataclasses.replace(study, unreleased=lambda trial: trial.replicate == 1)
-    shipped = Store(tmp_path / "project" / "results")
-    assert publish(study, Store(workdir), shipped)[0] == 3
-    records = shipped.latest("toy").values()
-    assert sorted(r.trial.replicate for r in records if r.artifacts) == [0, 2]
+    assert publish(study, Store(workdir), shipped)[0] == 9
+    assert released_values(shipped) == [2, 6]
+
+
+def test_weights_of_the_preset_nearest_to_the_report_take_the_place_of_others(with_weights):
+    """Those of lite are released until all of paper is done, then no more."""
+    study, workdir, shipped = with_weights
+    preset_path("toy", "lite").write_text("--scale=5\n")
+    assert study.main([f"--workdir={workdir}", "--preset=lite"]) == 0
+    store = Store(workdir)
+    last = store.latest("toy")[study.declare(parse(study, []))[-2].key]
+    store.drop(last)
+    publish(study, store, shipped)
+    assert released_values(shipped) == [2, 4, 5, 10, 15]
+    store.write(last)
+    publish(study, store, shipped)
+    assert released_values(shipped) == [2, 4, 6]
+
+
+def test_what_was_not_shipped_is_made_anew_when_something_reads_it(with_weights, tmp_path):
+    study, workdir, shipped = with_weights
+    study = dataclasses.replace(study, unreleased=lambda trial: trial.replicate == 1)
+    publish(study, Store(workdir), shipped)
+    other = Store(tmp_path / "other")
+    _, trials = make_plan(study, parse(study, []))
+    assert "6 shipped records" in reuse_shipped(study, trials, other)  # squares are there already
+    first = study.trial("source", {"scale": 2.0, "how": "well"}, 1)
+    taken = other.latest("toy")[first.key]
+    assert not taken.artifacts
+    with pytest.raises(FileNotFoundError, match="Received: a record without it.* remove .*json"):
+        other.artifact(taken, "value")
+
+    for line in shipped.root.rglob("square.jsonl"):  # as if nobody had shipped a square
+        line.unlink()
+    for record in list(other.latest("toy").values()):
+        if record.trial.stage == "square":
+            other.drop(record)
+    assert "0 shipped records" in reuse_shipped(study, trials, other)
+    left = {trial.key for trial in trials} - other.done_keys("toy")
+    assert left == {t.key for t in trials if t.stage == "square"} | {first.key}
+    assert study.main([f"--workdir={other.root}"]) == 0
+    assert values_of(other.root) == [4, 16, 36]
 
 
 def test_workers_run_side_by_side_on_cores_of_their_own(toy, every_core):
