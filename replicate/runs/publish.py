@@ -15,14 +15,15 @@ import dataclasses
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from absl import flags
 
 from replicate.runs.files import project_root, sha256_file, write_atomic
 from replicate.runs.flags import preset_values
-from replicate.runs.store import Record, Store
+from replicate.runs.plan import preset_trials
+from replicate.runs.store import Plan, Record, Store
 from replicate.runs.study import SOURCES, Study, load_study
 from replicate.runs.trial import Trial
 
@@ -40,12 +41,17 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     Returns:
         Number of records copied, and bytes of artifacts.
     """
-    plans = [plan for plan in workdir.plans(study.name) if plan.label in PUBLISHED]
+    begun = {plan.label for plan in workdir.plans(study.name)}
+    presets = [preset for preset in PUBLISHED if preset in begun]
+    plans = [  # as they are declared now, whatever was begun
+        Plan(study.name, preset, preset, {}, tuple(preset_trials(study, preset)))
+        for preset in presets
+    ]
     wanted = {trial.key for plan in plans for trial in plan.trials}
     latest = workdir.latest(study.name)
     records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
     done = {record.key for record in records}
-    released = _released(study, {plan.label for plan in plans}, done)
+    released = _released(study, presets, done)
     size = sum(_release(record, workdir, shipped, record.key in released) for record in records)
     for plan in plans:
         shipped.write_plan(plan)
@@ -54,17 +60,17 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     return len(records), size
 
 
-def _released(study: Study, presets: Collection[str], done: Collection[str]) -> set[str]:
+def _released(study: Study, presets: Iterable[str], done: Collection[str]) -> set[str]:
     """Keys of trials whose weights are shipped: the protocol's, at the preset nearest to it.
 
     Args:
         study: the study.
-        presets: those that are published.
+        presets: those that are published, nearest to the report first.
         done: keys of finished trials.
     """
     keys, complete = set(), set()
     extensions = ["--extensions="] if study.extensions else []
-    for preset in (preset for preset in PUBLISHED if preset in presets):
+    for preset in presets:
         kinds = defaultdict(list)
         for trial in study.declare(preset_values(study, preset, *extensions)):
             kinds[trial.stage, trial.settings.get("dataset")].append(trial)
