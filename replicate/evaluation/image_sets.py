@@ -16,8 +16,11 @@ class Comparison(NamedTuple):
     """A synthetic set against the images that its generator saw, and against held-out ones.
 
     Args:
-        metrics: name -> number; names that end in `_heldout` are what a perfect generator would
-            score: held-out real images in the synthetic set's place.
+        metrics: name -> number. Names with `_heldout` are of held-out real images in the synthetic
+            set's place: what as many images of a perfect generator would score. A Fréchet distance
+            is the larger the fewer images it is of: `frechet` is of all synthetic images and
+            `frechet_heldout` of all held-out ones, `frechet_matched` and `frechet_heldout_matched`
+            of equally many, and only these two compare with each other.
         nearest: int64 `(n,)`, the row of the training image next to each synthetic image.
         distances: float64 `(n,)`, how far that is.
     """
@@ -32,8 +35,9 @@ def compare_image_sets(
 ) -> Comparison:
     """Compare features of synthetic, training and held-out real images of one extractor.
 
-    The manifold scores of either kind use as many images as there are held-out ones, since they
-    depend on the numbers of images.
+    The manifold scores of either kind and the two matched distances use as many images as the
+    smaller of the two sets has, since they depend on the numbers of images. The first ones of a
+    set count, which must therefore be in no order where one set is larger.
 
     Args:
         synthetic: `(n, d)` features.
@@ -61,10 +65,13 @@ def _compare(synthetic, train, held_out, seed):
     found = nearest_neighbours(synthetic, train)
     found_held_out = nearest_neighbours(held_out, train)
     everything = np.concatenate([train, held_out])
+    distance, ideal_distance = (frechet_distance(each, train) for each in (synthetic, held_out))
     metrics = {
-        "frechet": frechet_distance(synthetic, train),
+        "frechet": distance,
         "frechet_all_real": frechet_distance(synthetic, everything),
-        "frechet_heldout": frechet_distance(held_out, train),
+        "frechet_heldout": ideal_distance,
+        "frechet_matched": _of_few(synthetic, few, train, distance),
+        "frechet_heldout_matched": _of_few(held_out, few, train, ideal_distance),
         "kid": kernel_distance(synthetic, train, seed=seed).mean,
         **scores._asdict(),
         "precision_heldout": ideal.precision,
@@ -76,3 +83,8 @@ def _compare(synthetic, train, held_out, seed):
     }
     metrics = {name: float(value) for name, value in metrics.items()}
     return Comparison(metrics, found.indices, found.distances)
+
+
+def _of_few(features, few, train, distance):
+    """Fréchet distance of the first few to the training images; known where these are all."""
+    return distance if few == len(features) else frechet_distance(features[:few], train)

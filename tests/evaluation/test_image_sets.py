@@ -26,6 +26,35 @@ def test_a_perfect_generator_scores_as_held_out_images_do(real):
     assert metrics["nearest_median"] == pytest.approx(metrics["nearest_median_heldout"], rel=0.1)
 
 
+def test_as_many_images_of_a_perfect_generator_are_as_far_as_held_out_ones():
+    """Over draws of all three sets, up to the error of the mean; all its images are nearer."""
+    found = {name: [] for name in ("frechet", "frechet_matched", "frechet_heldout_matched")}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        sets = (rng.normal(size=(n, 8)) for n in (400, 300, 100))
+        metrics = compare_image_sets(*sets).metrics
+        for name, values in found.items():
+            values.append(metrics[name])
+    differences = np.subtract(found["frechet_matched"], found["frechet_heldout_matched"])
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    assert abs(differences.mean()) < 2 * error
+    assert np.mean(found["frechet"]) < 0.6 * np.mean(found["frechet_heldout_matched"])
+
+
+@pytest.mark.parametrize("n", [40, 150])
+def test_matched_distances_are_of_as_many_images_of_either_set(real, n):
+    train, held_out = real
+    few, synthetic = min(n, 100), np.random.default_rng(3).normal(size=(n, 8))
+    metrics = compare_image_sets(synthetic, train, held_out).metrics
+    expected = {
+        "frechet_matched": synthetic[:few],
+        "frechet_heldout_matched": held_out[:few],
+        "frechet_heldout": held_out,
+    }
+    for name, images in expected.items():
+        assert metrics[name] == pytest.approx(frechet_distance(images, train)), name
+
+
 def test_copies_of_training_images_are_found(real):
     train, held_out = real
     copies = train[np.arange(200) % 20] + 1e-6
