@@ -12,8 +12,6 @@ from replicate.evaluation import held_out, statistics
 from replicate.report.config import Cell, StudyConfig
 from replicate.report.views import Sample, View
 
-SCORED = ("reproduced", "not reproduced", "inconclusive")
-
 
 @dataclasses.dataclass(frozen=True)
 class Measured:

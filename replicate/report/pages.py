@@ -25,6 +25,9 @@ from replicate.report.figure_base import Source
 from replicate.report.figures import Drawn, draw_all
 from replicate.report.history import margins_commit
 from replicate.report.views import View, views_of
+from replicate.runs.flags import PRESETS
+from replicate.runs.plan import duration, preset_trials, protocol_keys
+from replicate.runs.study import SOURCES, load_study
 
 CELL_ORDER = ("reproduced", "not reproduced", "inconclusive", "calibration", "not run")
 CLAIM_ORDER = ("supported", "contradicted", "inconclusive", "not run")
@@ -120,13 +123,6 @@ def build_study(
     return StudyPage(config, views, sides, cells, claims, figures, margins, groups)
 
 
-def duration(seconds: float) -> str:
-    """Wall time as people say it: `"45 s"`, `"12 min"`, `"3.4 h"`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _replicates(view: View) -> str:
     done: dict[str, set[int]] = {}
     for record in view.done:
@@ -134,21 +130,36 @@ def _replicates(view: View) -> str:
     return ", ".join(f"{stage} {len(found)}" for stage, found in sorted(done.items())) or "-"
 
 
+def _progress(view: View) -> str:
+    """How many trials are done, of a preset of this package its extensions apart."""
+    planned, done = {trial.key for trial in view.plan.trials}, {r.key for r in view.done}
+    beyond = planned & _extensions(view.config.module, view.label)
+    told = f"{len(done - beyond)} of {len(planned - beyond)}"
+    if beyond:
+        told += f", extensions {len(done & beyond)} of {len(beyond)}"
+    return told + (f", {len(view.failed)} failed" if view.failed else "")
+
+
+def _extensions(module: str, label: str) -> set[str]:
+    """Keys of a preset's trials beyond the protocol; none of a plan that is no preset."""
+    if module not in SOURCES or label not in PRESETS:
+        return set()
+    study = load_study(f"replicate.{module}")
+    return {trial.key for trial in preset_trials(study, label)} - protocol_keys(study, label)
+
+
 def runs_table(pages: list[StudyPage]) -> tables.Table:
     """Every plan of every study: how far it is and what it rests on."""
     rows = []
     for page in pages:
         for view in page.views:
-            progress = f"{len(view.done)} of {len(view.plan.trials)}"
-            if view.failed:
-                progress += f", {len(view.failed)} failed"
             routes = ", ".join(view.routes) or "-"
-            told = (SAYS[view.kind], _replicates(view), progress)
-            time = duration(view.wall_seconds)
+            told = (SAYS[view.kind], _replicates(view), _progress(view))
+            time = duration(view.elapsed_seconds)
             rows.append((page.module, view.side, view.label, *told, time, routes))
         if not page.views:
             rows.append((page.module, "-", "nothing run yet", "-", "-", "0", "-", "-"))
-    columns = ("study", "side", "preset", "gives", "replicates", "trials done", "wall time", "data")
+    columns = ("study", "side", "preset", "gives", "replicates", "trials done", "time", "data")
     return tables.Table("runs", "Runs", columns, tuple(rows))
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from replicate.report.config import Selector, StudyConfig, format_setting
+from replicate.report.config import Selector, StudyConfig
 from replicate.runs.store import Plan, Record, Store
 from replicate.runs.trial import Trial
 
 STAND_IN = "stand_in"
 PREFERENCE = ("verdict", "indicative", "none")
+
+
+def _span(record: Record) -> tuple[float, float]:
+    """Begin and end of a trial, in seconds since 1970."""
+    end = datetime.datetime.fromisoformat(record.created).timestamp()
+    return end - record.wall_seconds, end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +146,17 @@ class View:
         return self.plan.label
 
     @property
-    def wall_seconds(self) -> float:
-        """Wall time of the finished trials, added up."""
-        return sum(record.wall_seconds for record in self.done)
+    def elapsed_seconds(self) -> float:
+        """Time during which at least one of the finished trials ran; those side by side count once.
+
+        Of a trial that was begun in an earlier process all its time counts as its last.
+        """
+        spans = sorted(_span(record) for record in self.done)
+        total, until = 0.0, -math.inf
+        for start, end in spans:
+            total += max(0.0, end - max(start, until))
+            until = max(until, end)
+        return total
 
     @property
     def routes(self) -> list[str]:
@@ -321,10 +336,3 @@ def views_of(side: str, root: str | Path, config: StudyConfig) -> list[View]:
     records = store.latest(config.module)
     views = [View(side, store, plan, records, config) for plan in plans]
     return sorted(views, key=lambda v: (not v.records, PREFERENCE.index(v.kind), v.label))
-
-
-def describe_point(settings: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Some settings of a trial in one line."""
-    return ", ".join(
-        f"{name} = {format_setting(settings[name])}" for name in names if name in settings
-    )

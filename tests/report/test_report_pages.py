@@ -9,9 +9,12 @@ import pytest
 
 from replicate.report import main
 from replicate.report.cells import compare
-from replicate.report.pages import duration
+from replicate.report.pages import _progress
+from replicate.report.views import views_of
 from replicate.runs.files import project_root
+from replicate.runs.plan import duration, preset_trials, protocol_keys
 from replicate.runs.store import Plan, Store
+from replicate.runs.study import load_study
 
 
 def rows_of(path):
@@ -72,6 +75,17 @@ def test_failures_and_stand_ins_are_named(filled):
     assert "8 of 9, 1 failed" in text
     html = (filled / "REPORT.html").read_text()
     assert "out of | memory &lt;b&gt;" in html
+
+
+def test_extensions_are_counted_apart(config, tmp_path):
+    study = load_study("replicate.mnist_cvae")
+    store = Store(tmp_path)
+    trials = preset_trials(study, "paper")
+    store.write_plan(Plan("mnist_cvae", "paper", "paper", {}, tuple(trials)))
+    own = len(protocol_keys(study, "paper"))
+    (view,) = views_of("yours", store.root, config)
+    assert 0 < own < len(trials)
+    assert _progress(view) == f"0 of {own}, extensions 0 of {len(trials) - own}"
 
 
 def test_other_plans_stay_under_their_label(filled):

@@ -8,6 +8,7 @@ from report_stores import only
 from replicate.report.config import Selector
 from replicate.report.pages import leading
 from replicate.report.views import complete_rows, views_of
+from replicate.runs.store import Store
 
 REAL = Selector("classifier", {"arm": "real", "p": 1.0}, "test_accuracy")
 
@@ -20,6 +21,19 @@ def test_presets_never_mix(fake, lay, config):
     assert [view.label for view in views] == ["paper", "smoke"]
     assert dict(views[0].sample(REAL).values) == {0: 0.98, 1: 0.97, 2: 0.96}
     assert dict(views[1].sample(REAL).values) == {0: 0.5}
+
+
+def test_time_side_by_side_counts_once(fake, lay, config):
+    """Two seconds each: two that end together, one a second later, one an hour later."""
+    store = fake()
+    results = lay.accuracy([0.98, 0.97, 0.96, 0.95], "real", 1.0)
+    store.add(results, missing=[trial.key for trial, _ in results])
+    for end, (trial, values) in zip(("00:10", "00:10", "00:11", "59:59"), results, strict=True):
+        record = store.record(trial, values, "package")
+        made = dataclasses.replace(record, created=f"2024-01-01T00:{end}Z")
+        Store(store.root).write(made)
+    (view,) = views_of("yours", store.root, config)
+    assert view.elapsed_seconds == 5.0
 
 
 def test_shared_trials_count_for_both_presets(fake, lay, config):
