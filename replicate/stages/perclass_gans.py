@@ -26,27 +26,46 @@ AT_ONCE = 200  # images
 
 
 class Pace:
-    """An order of epochs that notes when each epoch begins.
+    """An order of epochs that notes how long each epoch takes, from its rows to its strip.
 
     Args:
         order: epoch -> rows of that epoch.
     """
 
     def __init__(self, order: Callable[[int], np.ndarray]):
-        self.order, self.starts = order, []
+        self.order, self._starts, self._taken = order, {}, {}
 
     def __call__(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch."""
-        self.starts.append(time.monotonic())
+        """The rows of an epoch, which begins; asked for again, it begins anew."""
+        self._starts[epoch] = time.monotonic()
         return self.order(epoch)
 
-    def seconds(self, epochs: int) -> float:
-        """Wall time of all epochs by the mean of those seen, whatever a run that goes on has left.
+    def end(self, epoch: int) -> None:
+        """An epoch is trained."""
+        self._taken[epoch] = time.monotonic() - self._starts[epoch]
 
-        Orders that were asked for without training (by the log) take no time and do not count.
+    def seconds(self, epochs: int, earlier: float = 0.0) -> float:
+        """Wall time of all epochs by the median of those seen, which no stall moves.
+
+        Args:
+            epochs: epochs in all.
+            earlier: wall time of the processes before; it is the answer where a run that goes on
+                found every epoch trained.
         """
-        intervals = np.diff([*self.starts, time.monotonic()])
-        return epochs * float(intervals[intervals > intervals.max() / 100].mean())
+        return epochs * float(np.median(list(self._taken.values()))) if self._taken else earlier
+
+
+class PacedStrip(Strip):
+    """A strip, which is asked for a snapshot after each epoch, that tells a pace of it."""
+
+    def __init__(self, pace: Pace, draw: Callable[[], np.ndarray], every: int):
+        super().__init__(draw, every)
+        self.pace = pace
+
+    def take(self, epoch: int, epochs: int) -> bool:
+        """See `Strip.take`; `epoch` counts from 1."""
+        self.pace.end(epoch - 1)
+        return super().take(epoch, epochs)
 
 
 def half_batch(settings: Mapping[str, Any], count: int) -> int:
@@ -132,12 +151,13 @@ def train_gan(
         pace,
         data,
         step_size=half,
-        strip=Strip(lambda: as_bytes(network, z), -(-s["epochs"] // 5)),
+        strip=PacedStrip(pace, lambda: as_bytes(network, z), -(-s["epochs"] // 5)),
         keep_weights={f"e{epoch}": epoch + 1 for epoch in names if epoch != last},
         log=True,
         checkpoint_every=max(1, s["epochs"] // 100),
     )
-    outcome.metrics |= {"n_train": len(images), "train_seconds": pace.seconds(s["epochs"])}
+    seconds = pace.seconds(s["epochs"], outcome.earlier_seconds)
+    outcome.metrics |= {"n_train": len(images), "train_seconds": seconds}
     paths = {last: outcome.artifacts.pop("weights")}
     paths |= {e: outcome.artifacts.pop(f"e{e}") for e in names if e != last}
     outcome.artifacts |= {names[epoch]: path for epoch, path in paths.items()}

@@ -8,7 +8,14 @@ import pytest
 
 from replicate.data.image_files import jpeg_round_trip
 from replicate.runs.trial import Trial
-from replicate.stages.perclass_gans import Pace, as_bytes, draw_images, half_batch, real_rows
+from replicate.stages.perclass_gans import (
+    Pace,
+    PacedStrip,
+    as_bytes,
+    draw_images,
+    half_batch,
+    real_rows,
+)
 
 SETTINGS = {"dataset": "mnist", "klass": "0", "batch_size": 128, "seed": 0}
 TRIAL = Trial("study", "generator", 1, SETTINGS)
@@ -57,10 +64,54 @@ def test_images_do_not_depend_on_batches():
     np.testing.assert_array_equal(drawn, expected)
 
 
-def test_pace_is_that_of_the_epochs_seen(monkeypatch):
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def train(self, strip, seconds, first=0, logged=0.001, between=0.5):
+        """Epochs as the training loop has them: a log's order, then order, training, strip."""
+        strip.pace(0)
+        self.now += logged
+        for epoch, taken in enumerate(seconds, first):
+            assert strip.pace(epoch) == 10 * epoch
+            self.now += taken
+            strip.take(epoch + 1, 100)
+            self.now += between
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def strip():
+    return PacedStrip(Pace(lambda epoch: epoch * 10), lambda: np.zeros((1, 4, 4, 3), np.uint8), 50)
+
+
+def test_pace_is_that_of_the_epochs_seen(clock, strip):
     """A log's order takes no time; a run that goes on knows only its own epochs."""
-    clock = iter([0.0, 0.001, 2.0, 6.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    pace = Pace(lambda epoch: epoch * 10)
-    assert [pace(epoch) for epoch in (0, 5, 6)] == [0, 50, 60]
-    assert pace.seconds(100) == pytest.approx(100 * (1.999 + 4) / 2)
+    clock.train(strip, [2.0, 4.0, 3.0], first=5)
+    assert strip.pace.seconds(100) == pytest.approx(300)
+    assert list(strip.arrays()) == []  # none of them was due
+
+
+def test_a_stall_does_not_change_the_pace(clock, strip):
+    """One epoch that takes ten thousand times as long as others says nothing of them."""
+    clock.train(strip, [1.0, 1.0, 10_000.0, 1.0, 1.0])
+    assert strip.pace.seconds(31) == pytest.approx(31)
+
+
+@pytest.mark.parametrize("first", [1, 30])
+def test_a_log_that_is_written_again_is_no_epoch(clock, strip, first):
+    """A run that goes on writes what it knows before its first epoch, which may be its last."""
+    clock.train(strip, [2.0], first=first, logged=60.0)
+    assert strip.pace.seconds(31, earlier=500.0) == pytest.approx(62)
+
+
+def test_a_run_that_finds_every_epoch_trained_took_what_those_before_took(clock, strip):
+    clock.train(strip, [])
+    assert strip.pace.seconds(31, earlier=500.0) == 500
