@@ -13,10 +13,11 @@ images, which are the report's only held-out set: whatever is chosen by them is 
 
 Controls that the report lacks: real images for as many steps as synthetic ones take, synthetic ones
 for as many steps or in the same number as real ones, permuted labels, a real-versus-synthetic
-classifier. Extensions, not part of preset paper: generators at the last epoch and at the one of the
-lowest Fréchet distance (`other_epochs`), real, augmented and synthetic images together
-(`combined`), images stored without loss (`png`), augmentation without the contrast that Keras
-stretches by accident (`no_stretch`), ten times the learning rate (`learning_rate`).
+classifier on images as they are and on images that are stored alike. Extensions, not part of preset
+paper: generators at the last epoch and at the one of the lowest Fréchet distance (`other_epochs`),
+real, augmented and synthetic images together (`combined`), images stored without loss (`png`),
+augmentation without the contrast that Keras stretches by accident (`no_stretch`), three generators
+of one class at the learning rate and three at ten times it (`learning_rate`).
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ IMAGES = {"fids30": 46, "mnist": 4684}  # of the largest class
 ARMS = (
     *("real", "augmented", "synthetic"),
     *("real_step_matched", "synthetic_step_matched", "synthetic_size_matched"),
-    *("label_shuffled", "real_vs_synthetic"),
+    *("label_shuffled", "real_vs_synthetic", "real_vs_synthetic_alike"),
 )
 EXTENSIONS = ("other_epochs", "combined", "png", "no_stretch", "learning_rate")
+TOLD_APART = ("real_vs_synthetic", "real_vs_synthetic_alike")
 PROBE = "bananas"  # the class of the report's tuning (Sec. 2.2)
+PROBE_GENERATORS = 3  # of that class at each learning rate, whatever --generators: for a verdict
 LEVELS = (60, 65)  # per cent of validation accuracy whose first epoch is recorded (Sec. 5)
 PLOTTED = "0"  # the class whose losses Fig. 7 shows, by iteration
 PREVIEW = 10
@@ -195,6 +198,8 @@ def selection(values, klass, replicate):
     """The epoch whose images are nearest to the training images."""
     source = generator(values, klass, replicate)
     settings = of_source(values, source, n_images=min(values.per_class, SELECTION))
+    if values.storage != "jpeg":  # which trials without the setting have
+        settings["storage"] = values.storage
     inputs = {"generator": source, "judge": judge(values)}
     return STUDY.trial("selection", settings, replicate, **inputs)
 
@@ -217,10 +222,10 @@ def evaluation(values, *images, klass="all"):
     return STUDY.trial("evaluation", settings, images[0].replicate, judge=judge(values), **roles)
 
 
-def sets(values, point="picked", classes=None, storage=None, rate=None):
+def sets(values, point="picked", classes=None, storage=None, rate=None, generators=None):
     """Generators, their sets and what can be said of them."""
     trials = [judge(values)]
-    for replicate in range(min(values.generators, values.replicates)):
+    for replicate in range(generators or min(values.generators, values.replicates)):
         drawn = []
         for klass in classes or classes_of(values):
             trials.append(generator(values, klass, replicate, rate))
@@ -268,11 +273,16 @@ def other_epochs(values):
 
 
 def other_rate(values):
-    """Extension: ten times the learning rate, which the report calls too high (Sec. 2.2)."""
+    """Extension: ten times the learning rate, which the report calls too high (Sec. 2.2).
+
+    Of both rates there are `PROBE_GENERATORS` of the one class: generators are the units of that
+    comparison, of which a verdict needs more than the one a class that the report has.
+    """
     if values.dataset != "fids30":
         return []
     rates = (values.learning_rate, 10 * values.learning_rate)
-    return [trial for rate in rates for trial in sets(values, classes=(PROBE,), rate=rate)]
+    probe = {"classes": (PROBE,), "generators": PROBE_GENERATORS}
+    return [trial for rate in rates for trial in sets(values, rate=rate, **probe)]
 
 
 EXTENSION_TRIALS = {
@@ -397,7 +407,7 @@ def run_selection(trials, context):
         for epoch, name in names.items():
             network = load_gan(trial, context, name, label, network)
             stream = trial_stream(trial, "selection/z", label)
-            images = draw_images(network, s["n_images"], stream, "jpeg")
+            images = draw_images(network, s["n_images"], stream, s.get("storage", "jpeg"))
             distances[epoch] = float(frechet_distance(features(images), real))
             context.progress(trial, len(distances) / len(names), f"epoch {epoch}")
         metrics = {
@@ -564,8 +574,7 @@ def network_of(trial):
     """The untrained CNN of a trial."""
     from replicate.models.classifiers import build_pooled_cnn
 
-    told_apart = trial.settings.get("arm") == "real_vs_synthetic"
-    classes = 2 if told_apart else trial.settings["n_classes"]
+    classes = 2 if trial.settings.get("arm", "") in TOLD_APART else trial.settings["n_classes"]
     return build_pooled_cnn(num_classes=classes, seed=trial_seed(trial, "classifier/init"))
 
 
@@ -573,7 +582,9 @@ def run_classifiers(trials, context):
     """Stage `classifier`: CNNs side by side, followed on the real validation images."""
     by_set = {}
     for trial in trials:
-        by_set.setdefault((trial.settings["dataset"], *trial.inputs.values()), []).append(trial)
+        made_alike = trial.settings["arm"] == "real_vs_synthetic_alike"
+        name = trial.settings["dataset"], made_alike, *trial.inputs.values()
+        by_set.setdefault(name, []).append(trial)
     for members in by_set.values():
         yield from run_on_one_set(members, context)
 
@@ -581,13 +592,20 @@ def run_classifiers(trials, context):
 def run_on_one_set(trials, context):
     """CNNs that share their resident images."""
     from replicate.data.mixing import Mixture
-    from replicate.stages.arms import arm_outcome, run_arms
+    from replicate.stages.arms import arm_outcome, run_arms, stored_alike
 
-    data = real_data(context, trials[0].settings)
-    labels = range(trials[0].settings["n_classes"])
-    names = CLASSES[trials[0].settings["dataset"]][: len(labels)]
-    val = by_class(data.test, labels)
-    mixture = Mixture(by_class(data.train, labels), val, load_drawn(trials[0], context))
+    first = trials[0].settings
+    data = real_data(context, first)
+    labels = range(first["n_classes"])
+    names = CLASSES[first["dataset"]][: len(labels)]
+    parts = (
+        by_class(data.train, labels),
+        by_class(data.test, labels),
+        load_drawn(trials[0], context),
+    )
+    if first["arm"] == "real_vs_synthetic_alike":  # real digits have no colour
+        parts = stored_alike(*parts, first["storage"], grey=first["dataset"] == "mnist")
+    mixture, val = Mixture(*parts), parts[1]
     for trial, result in run_arms(trials, context, mixture, val, network_of):
         outcome = arm_outcome(trial, context, result, mixture, val[1], names, LEVELS)
         outcome.data = data_provenance(data)
@@ -613,7 +631,8 @@ def classifier_seconds(trial):
     s = trial.settings
     n_real = 28 if s["dataset"] == "fids30" else 0.08 * min(42000, 10 * s["n_per_class"])
     drawn = s.get("per_class", 0)
-    each = {"real_step_matched": drawn, "synthetic": drawn, "real_vs_synthetic": 2 * n_real}
+    each = {"real_step_matched": drawn, "synthetic": drawn}
+    each |= dict.fromkeys(TOLD_APART, 2 * n_real)
     each["combined"] = 2 * n_real + drawn
     count = s["n_classes"] * each.get(s.get("arm"), n_real)
     return 2 + s["epochs"] * count / 250

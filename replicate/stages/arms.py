@@ -12,6 +12,7 @@ steps an epoch and, where it needs them, other labels or images drawn anew each 
     synthetic_size_matched  as many synthetic images of each class as there are real ones
     label_shuffled          as synthetic_step_matched, with permuted labels
     real_vs_synthetic       real ones and as many synthetic ones of each class, told apart
+    real_vs_synthetic_alike the same, of images that `stored_alike` made
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from replicate.data.augmentation import augment
 from replicate.data.augmentation import draw as draw_transforms
-from replicate.data.mixing import Mixture
+from replicate.data.image_files import jpeg_round_trip
+from replicate.data.mixing import Labelled, Mixture
 from replicate.evaluation.confusion import confusion_matrix, per_class_recall
 from replicate.evaluation.learning_curves import validation_metrics
 from replicate.runs.files import write_arrays
@@ -36,8 +39,42 @@ from replicate.training.passes import rows_of_epoch
 
 REAL_ARMS = ("real", "augmented", "real_step_matched")  # no synthetic image
 AUGMENTED_ARMS = ("augmented", "combined")
+TOLD_APART = ("real_vs_synthetic", "real_vs_synthetic_alike")  # real or synthetic is the label
 SOURCES = ("real", "synthetic")
 FEW = 1000  # validation images of which it is recorded which are right
+
+
+def grey_levels(images: np.ndarray) -> np.ndarray:
+    """Images uint8 `(n, height, width, 3)` with the luma of JPEG (ITU-R 601) in all channels."""
+    grey = np.empty_like(images)
+    for row, image in enumerate(images):
+        grey[row] = np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    return grey
+
+
+def stored_alike(
+    train: Labelled, held_out: Labelled, drawn: Sequence[np.ndarray], storage: str, grey: bool
+) -> tuple[Labelled, Labelled, list[np.ndarray]]:
+    """Real and synthetic images without the marks that only their storage leaves on either.
+
+    Synthetic images were stored at their final size, real ones before they were resized: real ones
+    are stored once more, at their final size. Where real ones are grey, both are made grey.
+
+    Args:
+        train: real training images uint8 `(n, height, width, 3)` and their labels.
+        held_out: real held-out images and their labels.
+        drawn: synthetic images of each class, stored before; no more of them are returned than
+            `Mixture` needs beside the real ones.
+        storage: how synthetic ones were stored, see `jpeg_round_trip`.
+        grey: whether real images are grey.
+
+    Returns:
+        The arguments of `Mixture`, images uint8.
+    """
+    level = grey_levels if grey else np.asarray
+    counts = sum(np.bincount(part[1], minlength=len(drawn)) for part in (train, held_out))
+    real = [(level(jpeg_round_trip(images, storage=storage)), y) for images, y in (train, held_out)]
+    return *real, [level(part[:count]) for part, count in zip(drawn, counts, strict=True)]
 
 
 def classifier_job(trial, build: Callable, rows: np.ndarray, steps: int, **more) -> ClassifierJob:
@@ -80,8 +117,9 @@ def run_arms(
         build: trial -> untrained network.
 
     Yields:
-        Each trial with its `LaneResult`, as it ends: probes `"val"`, or, of `real_vs_synthetic`,
-        `"real"` and `"synthetic"`, held-out images and as many unused synthetic ones.
+        Each trial with its `LaneResult`, as it ends: probes `"val"`, or, of arms that tell real
+        from synthetic, `"real"` and `"synthetic"`, held-out images and as many unused synthetic
+        ones.
     """
     probes = {"val": held_out}
     if len(mixture.unused):
@@ -100,9 +138,10 @@ def rows_of(arm: str, mixture: Mixture) -> np.ndarray:
     """The rows of an arm's training set; augmented images beside others come after them."""
     if arm in REAL_ARMS:
         return mixture.real
+    if arm in TOLD_APART:
+        return np.concatenate([mixture.real, mixture.alike])
     return {
         "synthetic_size_matched": mixture.alike,
-        "real_vs_synthetic": np.concatenate([mixture.real, mixture.alike]),
         "combined": np.arange(len(mixture.images) + len(mixture.real)),
     }.get(arm, mixture.synthetic)
 
@@ -132,7 +171,7 @@ def _job(trial, mixture, build):
     arm, more = trial.settings["arm"], {"probes_at": lambda epoch: ("val",)}
     if arm == "label_shuffled":
         more["labels"] = mixture.shuffled_labels(trial_stream(trial, "label_shuffle"))
-    if arm == "real_vs_synthetic":
+    if arm in TOLD_APART:
         more = {"labels": mixture.source_labels(), "probes_at": lambda epoch: SOURCES}
     if arm in AUGMENTED_ARMS:
         more["epoch_data"] = functools.partial(augmented, trial, mixture)
@@ -164,7 +203,7 @@ def arm_outcome(
         Curves and metrics of training and validation and the confusion matrices (rows true) after
         the last and the best epoch, with the curves `val_right_e1`, `val_right_last` and
         `val_right_best_selected_on_test`, one number a validation image, if these are few; of
-        `real_vs_synthetic` training and test accuracy. No provenance.
+        arms that tell real from synthetic, training and test accuracy. No provenance.
     """
     curves = training_curves(result)
     metrics = {
@@ -175,7 +214,7 @@ def arm_outcome(
     }
     metrics |= {f"{name}_last": values[-1] for name, values in curves.items()}
     outcome = Outcome(metrics, curves, wall_seconds=result.wall_seconds)
-    if trial.settings["arm"] == "real_vs_synthetic":
+    if trial.settings["arm"] in TOLD_APART:
         _add_sources(outcome, result)
     else:
         _add_validation(outcome, result, levels)

@@ -5,12 +5,21 @@ import numpy as np
 import pytest
 
 from replicate.data.augmentation import augment, draw
+from replicate.data.image_files import jpeg_round_trip
 from replicate.data.mixing import Mixture
 from replicate.runs.context import Context
 from replicate.runs.seeds import trial_stream
 from replicate.runs.store import Store
 from replicate.runs.trial import Trial
-from replicate.stages.arms import arm_outcome, augmented, rows_of, run_arms, steps_of
+from replicate.stages.arms import (
+    TOLD_APART,
+    arm_outcome,
+    augmented,
+    rows_of,
+    run_arms,
+    steps_of,
+    stored_alike,
+)
 
 REAL, HELD_OUT, DRAWN = 8, 3, 20  # images of each of two classes
 SIDE, BATCH, EPOCHS = 8, 4, 3
@@ -55,6 +64,7 @@ def trial(arm, replicate=0):
         ("synthetic_size_matched", 0, 16, 4),
         ("label_shuffled", 0, 40, 4),
         ("real_vs_synthetic", 16, 16, 8),
+        ("real_vs_synthetic_alike", 16, 16, 8),
         ("combined", 16, 40, 18),  # and 16 augmented ones
     ],
 )
@@ -82,6 +92,27 @@ def test_augmented_images_are_drawn_anew_each_epoch(world):
     np.testing.assert_array_equal(labels, np.concatenate([mixture.labels, mixture.labels[:16]]))
 
 
+def test_images_that_are_stored_alike_differ_in_no_mark_of_storage():
+    """Grey digits that were enlarged after they were stored, against colour that was not."""
+    rng = np.random.default_rng(4)
+    flat = np.full((6, 16, 16, 3), 90, np.uint8)
+    real = flat + rng.integers(0, 40, (6, 16, 16, 1), np.uint8)  # no multiple of a JPEG's table
+    colour = jpeg_round_trip(flat + rng.integers(0, 40, flat.shape, np.uint8))
+    labels = np.repeat([0, 1], 3)
+    train, held_out = (real[::2], labels[::2]), (real[1::2], labels[1::2])
+    one, other, drawn = stored_alike(train, held_out, [colour, colour[::-1]], "jpeg", grey=True)
+    for images in (one[0], other[0], *drawn):
+        assert (images == images[..., :1]).all() and images.dtype == np.uint8
+    np.testing.assert_array_equal(one[0][..., 0], jpeg_round_trip(train[0])[..., 0])
+    np.testing.assert_array_equal(one[1], train[1])
+    assert [len(part) for part in drawn] == [3, 3]  # as many as are real ones of each class
+    luma = colour[:3].astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(drawn[0][..., 0] - luma).max() <= 1
+    one, _, drawn = stored_alike(train, held_out, [colour, colour], "png", grey=False)
+    np.testing.assert_array_equal(one[0], train[0])
+    np.testing.assert_array_equal(drawn[0], colour[:3])
+
+
 def build(trial):
     layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
     network = keras.Sequential([keras.Input((SIDE, SIDE, 3)), *layers])
@@ -94,7 +125,7 @@ def build(trial):
 def outcomes(world, tmp_path_factory):
     mixture, held_out = world
     context = Context(Store(tmp_path_factory.mktemp("arms")), threads={"intra": 1, "inter": 1})
-    arms = ("real", "augmented", "synthetic", "label_shuffled", "real_vs_synthetic", "combined")
+    arms = ("real", "augmented", "synthetic", "label_shuffled", *TOLD_APART, "combined")
     found = {}
     for one, result in run_arms([trial(a) for a in arms], context, mixture, held_out, build):
         names = ("dark", "bright")
@@ -125,9 +156,10 @@ def test_what_is_recorded_of_an_arm(world, outcomes):
     assert outcomes["combined"][0].metrics["n_train"] == 16 + 40 + 16
 
 
-def test_sources_are_told_apart_on_images_that_were_not_learned(world, outcomes):
+@pytest.mark.parametrize("arm", TOLD_APART)
+def test_sources_are_told_apart_on_images_that_were_not_learned(world, outcomes, arm):
     mixture, _ = world
-    outcome, result = outcomes["real_vs_synthetic"]
+    outcome, result = outcomes[arm]
     assert outcome.metrics["n_test"] == 4 * HELD_OUT
     drawn = result.probes["synthetic", EPOCHS].predictions
     assert outcome.metrics["test_accuracy_synthetic_last"] == np.mean(drawn == 1)

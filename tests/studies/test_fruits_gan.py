@@ -120,6 +120,56 @@ def test_epochs_that_are_kept():
     assert kept_epochs(scaled.settings) == {39: "weights", 90: "weights_e90", 100: "weights_last"}
 
 
+def test_the_probe_of_the_rate_has_three_generators_at_both():
+    """Generators are its units: one a rate, as many as the report has, is no comparison."""
+    trials = planned("--dataset=fids30", "--extensions=learning_rate")
+    for stage in ("generator", "synthetic", "evaluation"):
+        for rate in (2e-4, 2e-3):
+            found = of(trials, stage, klass="bananas", gan_learning_rate=rate)
+            assert sorted(t.replicate for t in found) == [0, 1, 2], (stage, rate)
+    assert len(of(trials, "generator", klass="limes")) == 1
+    mine = {t.key for t in of(trials, "generator", klass="bananas", gan_learning_rate=2e-4)}
+    several = planned("--dataset=fids30", "--generators=5")
+    assert mine < {t.key for t in of(several, "generator", klass="bananas")}
+    assert planned("--dataset=mnist", "--extensions=learning_rate") == planned("--dataset=mnist")
+
+
+def test_an_epoch_is_chosen_by_images_as_they_are_stored():
+    """Images kept without loss are compared so; trials that keep JPEG have the keys they had."""
+    arguments = "--dataset=fids30", "--extensions=other_epochs"
+    plain = of(planned(*arguments), "selection")
+    other = of(planned(*arguments, "--storage=png"), "selection")
+    assert all("storage" not in t.settings for t in plain)
+    assert {t.settings["storage"] for t in other} == {"png"}
+    assert not {t.key for t in plain} & {t.key for t in other}
+
+
+@pytest.mark.parametrize("storage", ["jpeg", "png"])
+def test_the_images_that_choose_an_epoch_are_drawn_as_stored(storage, monkeypatch):
+    asked = []
+
+    def draw_images(network, count, rng, storage):
+        asked.append(storage)
+        return np.zeros((count, 64, 64, 3), np.uint8)
+
+    monkeypatch.setattr("replicate.stages.perclass_gans.draw_images", draw_images)
+    monkeypatch.setattr("replicate.stages.perclass_gans.load_gan", lambda *_: None)
+    few = canonical_split(np.zeros((4, 64, 64, 3), np.uint8), np.zeros(4, np.int64))
+    data = SimpleNamespace(train=few, name="fids30", route="", split_hashes={}, deviations=())
+    monkeypatch.setattr(fruits_gan, "real_data", lambda *_: data)
+    monkeypatch.setattr(fruits_gan, "data_provenance", lambda _: {})
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(fruits_gan, "features_of", lambda *_: lambda x: rng.random((len(x), 2)))
+    trials = planned("--preset=smoke", "--dataset=fids30", f"--storage={storage}")
+    trial = of(trials, "selection")[0]
+    source = of(trials, "generator", klass=trial.settings["klass"])[0]
+    context = SimpleNamespace(
+        input=lambda *_: SimpleNamespace(trial=source), progress=lambda *_: None
+    )
+    next(fruits_gan.run_selection([trial], context))
+    assert set(asked) == {storage}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -206,7 +256,10 @@ def test_pictures_that_are_near_to_photographs_are_not_shipped(dataset, shift, n
 # Every arm on one data set; what differs on the other, which takes the same paths otherwise.
 PARTS = (
     ("--preset=smoke", "--dataset=fids30"),
-    ("--preset=smoke", "--dataset=mnist", "--arms=synthetic", "--extensions="),
+    (
+        *("--preset=smoke", "--dataset=mnist", "--extensions="),
+        "--arms=synthetic,real_vs_synthetic_alike",
+    ),
 )
 
 
@@ -231,6 +284,31 @@ def test_smoke_runs_every_stage(records):
     for record in records.values():
         assert all(np.isfinite(value) for value in record.metrics.values()), record.trial
         assert record.data["name"] == record.trial.settings["dataset"]
+
+
+def test_real_digits_are_told_apart_by_no_mark_of_storage(smoke, records, monkeypatch):
+    """The arm's own images: no colour on MNIST; real ones stored as drawn ones."""
+    from replicate.data.image_files import jpeg_round_trip
+    from replicate.stages import arms
+
+    context, seen = Context(Store(smoke), stand_in=True), []
+
+    def caught(trials, context, mixture, held_out, build):
+        seen.append((mixture, held_out))
+        return iter(())
+
+    monkeypatch.setattr(arms, "run_arms", caught)
+    for part in PARTS:
+        trial = of(planned(*part), "classifier", arm="real_vs_synthetic_alike")[0]
+        assert list(fruits_gan.run_classifiers([trial], context)) == []
+        mixture, (held_out, _) = seen.pop()
+        real = fruits_gan.by_class(fruits_gan.real_data(context, trial.settings).train, (0, 1))[0]
+        np.testing.assert_array_equal(
+            mixture.images[mixture.real], arms.grey_levels(jpeg_round_trip(real))
+            if trial.settings["dataset"] == "mnist" else jpeg_round_trip(real),
+        )  # fmt: skip
+        grey = all((x == x[..., :1]).all() for x in (mixture.images, held_out))
+        assert grey == (trial.settings["dataset"] == "mnist")
 
 
 def test_no_shipped_artifact_holds_a_photograph(records):
