@@ -54,7 +54,7 @@ class LaneJob:
         dropout_seed: Seeds every random layer; None keeps the network's own states.
         record_batch_loss: Whether the result keeps the loss of every batch.
         evaluate_each_epoch: Whether the test curves have a point for each epoch.
-        eval_images: Test images, where this job has others than the trainer's.
+        eval_images: Test images, where this job has others than the trainer's, of their kind.
         eval_labels: Their labels.
         keep_weights: Whether the result holds the final weights.
         epoch_data: Epoch (from 0) to images `(n, height, width, channels)` of the trainer's kind
@@ -153,7 +153,7 @@ class LaneTrainer:
     Args:
         images: `(n, height, width, channels)`, real and synthetic together, uint8 or float32.
         labels: `(n,)` integers.
-        eval_images: Test images of the same kind, or None.
+        eval_images: Test images in the same range of pixel values, or None.
         eval_labels: Their labels.
         lanes: Networks trained side by side.
         scale: Factor on pixel values, a number or one a channel. None means 1/255 for uint8
@@ -161,6 +161,10 @@ class LaneTrainer:
         offset: Added after scaling, a number or one a channel.
         fast: Whether networks with a faster equivalent of their own are trained by it.
         probes: Name to images and labels of further test sets, see `LaneJob.probes_at`.
+
+    Raises:
+        ValueError: If the scale is told by the type, and test images are uint8 and the resident
+            ones are not, or the reverse.
     """
 
     def __init__(
@@ -178,11 +182,13 @@ class LaneTrainer:
         if lanes < 1:
             raise ValueError(f"Expected at least one lane. Received: lanes={lanes}")
         self.data = Resident(images, labels, scale, offset)
+        self._scale_by_type = scale is None
         self.test = None
         if eval_images is not None:
-            self.test = Resident(eval_images, eval_labels, scale, offset)
+            self.test = self._alike("test images", eval_images, eval_labels)
         self.probes = {
-            name: Resident(*arrays, scale, offset) for name, arrays in (probes or {}).items()
+            name: self._alike(f"test images of {name!r}", *arrays)
+            for name, arrays in (probes or {}).items()
         }
         self.lanes = lanes
         self.fast = fast
@@ -260,7 +266,7 @@ class LaneTrainer:
         """Trains one epoch; returns loss, hits and size of each batch."""
         images = None
         if job.epoch_data is not None:
-            drawn = Resident(*job.epoch_data(epoch))
+            drawn = self._alike("images of an epoch", *job.epoch_data(epoch))
             images, labels = drawn.images, drawn.labels
         order = self._order(job, epoch, len(labels))
         whole = len(order) // job.batch_size
@@ -303,7 +309,17 @@ class LaneTrainer:
         """Returns the job's test set, or None."""
         if job.eval_images is None:
             return self.test
-        return Resident(job.eval_images, job.eval_labels)
+        return self._alike("test images", job.eval_images, job.eval_labels)
+
+    def _alike(self, what, images, labels):
+        """Returns images that go into a network with the resident ones' scale and offset."""
+        kept = self.data.array.dtype
+        if self._scale_by_type and (images.dtype == np.uint8) != (kept == np.uint8):
+            raise ValueError(
+                f"Expected {what} of the resident kind, whose scale they get: {kept}. "
+                f"Received: {images.dtype}"
+            )
+        return Resident(images, labels)
 
     def _program(self, job, model):
         """Returns the compiled program of the job's form, made at its first use."""

@@ -409,6 +409,26 @@ def test_wrong_settings_are_refused():
         LaneTrainer(SMALL, LABELS[:3])
 
 
+BYTES, FLOATS = SMALL, SMALL / np.float32(255)
+
+
+@pytest.mark.parametrize(("resident", "other"), [(BYTES, FLOATS), (FLOATS, BYTES)])
+def test_images_of_another_kind_than_the_resident_ones_are_refused(resident, other):
+    """They would go through the network with the resident images' scale."""
+    with pytest.raises(ValueError, match="Expected test images of the resident kind"):
+        LaneTrainer(resident, LABELS, other, LABELS)
+    with pytest.raises(ValueError, match="Expected test images of 'p' of the resident kind"):
+        LaneTrainer(resident, LABELS, probes={"p": (other, LABELS)})
+    jobs = [
+        make_job("functional", key="test", eval_images=other, eval_labels=LABELS),
+        make_job("functional", key="epoch", epoch_data=lambda epoch: (other, LABELS)),
+    ]
+    for result in LaneTrainer(resident, LABELS).run(jobs):
+        assert "of the resident kind" in str(result.error)
+    probes = {"p": (other, LABELS)}
+    LaneTrainer(resident, LABELS, other, LABELS, scale=0.5, probes=probes)  # of one range
+
+
 def test_weights_load_into_a_network_again():
     job = make_job("batch_norm", epochs=2)
     result = train("batch_norm", [job])[job.key]
