@@ -3,8 +3,9 @@
     from replicate import data
     mnist = data.load("mnist")
     mnist.train.images  # uint8 (60000, 28, 28, 1), canonical order
+    own = data.from_arrays("own", (images, labels), (test_images, test_labels), ("cat", "dog"))
 
-Importing this package loads neither NumPy nor TensorFlow; using `load` does.
+Importing this package loads neither NumPy nor TensorFlow; using them does.
 """
 
 import importlib
@@ -18,6 +19,8 @@ _LAZY = {
     "DataUnavailable": "dataset",
     "Dataset": "dataset",
     "Split": "dataset",
+    "from_arrays": "own",
+    "from_folder": "own",
     "load": "loading",
 }
 
@@ -30,6 +33,8 @@ __all__ = [  # noqa: F822 - the lazy names are given by __getattr__
     "Dataset",
     "Found",
     "Split",
+    "from_arrays",
+    "from_folder",
     "inventory",
     "load",
 ]

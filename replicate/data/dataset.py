@@ -53,13 +53,13 @@ class Dataset:
     """A data set and how it was had.
 
     Attributes:
-        name: Name in the catalogue.
+        name: Name in the catalogue, or of a data set of one's own.
         train: Training split.
         test: Test split.
         class_names: Name of each class, in the order of the labels.
         route: `"tfds_folder"`, `"package"`, `"tfds_download"`, `"registry"`, `"manual_folder"`,
-            `"resized-256"` or `"stand_in"`. Data read from the cache keep the route by which they
-            first came.
+            `"resized-256"`, `"stand_in"`, or `"arrays"` and `"folder"` of one's own data. Data read
+            from the cache keep the route by which they first came.
         deviations: What differs from the pinned data set, one line each; empty if nothing does.
         source: The folder or package that the images came from, for messages.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class Context:
         threads: the thread profile, `{"intra": n, "inter": n}`.
         inception_weights: file of InceptionV3's weights, or None.
         network: file of a generator that is not trained here, or how to get it, or None.
+        loaders: data sets of the study's own, see `Study`.
     """
 
     store: Store
@@ -31,16 +33,35 @@ class Context:
     threads: dict[str, int] = dataclasses.field(default_factory=lambda: {"intra": 0, "inter": 0})
     inception_weights: str | None = None
     network: str | None = None
+    loaders: Mapping[str, Callable[[str | None], Any]] = dataclasses.field(default_factory=dict)
     _datasets: dict[str, Any] = dataclasses.field(default_factory=dict)
     _latest: dict[str, dict[str, Record]] = dataclasses.field(default_factory=dict)
 
     def dataset(self, name: str):
-        """A data set of the catalogue, loaded once a process; see `replicate.data.load`."""
-        from replicate.data import load
+        """A data set of the study's own, else of the catalogue, loaded once a process.
 
+        Raises:
+            ValueError: if neither the study nor the catalogue knows the name, or the study's loader
+                gives a data set of another.
+            DataError: as `replicate.data.load`.
+        """
         if name not in self._datasets:
-            self._datasets[name] = load(name, data_dir=self.data_dir, stand_in=self.stand_in)
+            self._datasets[name] = self._load(name)
         return self._datasets[name]
+
+    def _load(self, name: str):
+        from replicate.data import CATALOGUE, load
+
+        if name in self.loaders:
+            data = self.loaders[name](self.data_dir)
+            if getattr(data, "name", None) != name:
+                received = f"{type(data).__name__} {getattr(data, 'name', '')}".strip()
+                raise ValueError(f"Expected a Dataset {name!r} of its loader. Received: {received}")
+            return data
+        if name not in CATALOGUE:
+            known = ", ".join([*self.loaders, *CATALOGUE])
+            raise ValueError(f"Expected one of {known}, or a loader of it. Received: {name!r}")
+        return load(name, data_dir=self.data_dir, stand_in=self.stand_in)
 
     def input(self, trial: Trial, role: str) -> Record:
         """The finished record behind an input.

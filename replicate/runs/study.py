@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ class Study:
         extensions: names of arms beyond the protocol, allowed values of `--extensions`.
         module: importable name of the module that holds this as `STUDY`.
         unreleased: trials whose weights would be too much to ship; their records are shipped.
+        loaders: name -> function that gives a data set of the study's own, a `Dataset` of that
+            name, from the value of `--data_dir` (None if it is not given).
     """
 
     name: str
@@ -87,6 +89,7 @@ class Study:
     extensions: tuple[str, ...] = ()
     module: str = ""
     unreleased: Callable[[Trial], bool] = lambda trial: False
+    loaders: Mapping[str, Callable[[str | None], Any]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "module", self.module or f"replicate.{self.name}")

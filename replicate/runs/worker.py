@@ -189,6 +189,7 @@ def _context(job: dict, store: Store, study: Study) -> Context:
         threads,
         job.get("inception_weights"),
         job.get("network"),
+        study.loaders,
     )
 
 
