@@ -1,7 +1,7 @@
 """Leung, Leung and Yu (2022): ten DCGANs on CIFAR-10 and one CNN in five experiments.
 
     python -m replicate.cifar_dcgan --epochs=100              the report's protocol (preset paper)
-    python -m replicate.cifar_dcgan --classes=horse,cat       some of the ten generators
+    python -m replicate.cifar_dcgan --classes=horse,cat       some of the ten generators, no CNN
     python -m replicate.cifar_dcgan --preset=lite --plan      print what would run, and for how long
 
 Method (Secs. 3 to 5). One DCGAN a class learns 4,500 images for 100 epochs and draws 6,000, split
@@ -14,8 +14,9 @@ Controls that the report lacks: half the real set, a merged set of the real set'
 twice (as many steps as the merged one), permuted labels, a real-versus-synthetic classifier.
 Extensions, not part of preset paper: one class-conditional generator for all classes (`joint`),
 the discriminator's learning rates that the report rejected (`learning_rate`), synthetic pixels left
-in another scale (`other_scale`), Table 1's own kind of distance (`inception`, needs that network's
-weights), other networks and losses (`kernel4`, `arch_b`, `saturating`, `wgan_gp`).
+in another scale (`other_scale`), the highest frequencies of all images alone (`high_pass`), Table
+1's own kind of distance (`inception`, needs that network's weights), other networks and losses
+(`kernel4`, `arch_b`, `saturating`, `wgan_gp`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from replicate.runs.flags import (
     define_inception_weights,
     define_positive,
     define_shared,
+    preset_values,
 )
 from replicate.runs.seeds import epoch_order, trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
@@ -45,7 +47,7 @@ ARMS = (
     *("label_shuffled", "real_vs_synthetic"),
 )
 EXTENSIONS = (
-    *("joint", "learning_rate", "other_scale", "inception"),
+    *("joint", "learning_rate", "other_scale", "high_pass", "inception"),
     *("kernel4", "arch_b", "saturating", "wgan_gp"),
 )
 SETS = ("real", "synthetic", "mixed")  # to test on
@@ -74,7 +76,8 @@ def define_flags(values: flags.FlagValues) -> None:
     ):
         flags.DEFINE_enum(name, default, choices, text, flag_values=values)
     define_inception_weights(values)
-    define_choices(values, "classes", CLASSES, CLASSES, "classes to train a generator for")
+    text = "classes to train a generator for; without all ten no classifier is trained"
+    define_choices(values, "classes", CLASSES, CLASSES, text)
     define_choices(values, "arms", ARMS, ARMS, "training sets to compare")
     define_choices(values, "extensions", EXTENSIONS, (), "further arms")
 
@@ -86,13 +89,15 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: generators class by class, then what needs all ten.
 
     Raises:
-        ValueError: if more images are asked for than there are.
+        ValueError: if more images are asked for than there are, or, with some of the classes,
+            classifiers that need all ten.
     """
     if values.n_per_class > 4500:
         raise ValueError(
             "Expected --n_per_class of at most 4500: 500 of a class's 5,000 training images are "
             f"for validation. Received: {values.n_per_class}"
         )
+    check_classes(values)
     trials = []
     for replicate in range(min(values.generators, values.replicates)):
         trials += set_trials(values, replicate)
@@ -100,6 +105,22 @@ def declare(values: flags.FlagValues) -> list:
     for extension in values.extensions:
         trials += EXTENSION_TRIALS[extension](values)
     return unique(trials)
+
+
+def check_classes(values):
+    """Refuse some classes beside classifiers that were asked for by name: these need all ten."""
+    if set(values.classes) == set(CLASSES):
+        return
+    of_preset = preset_values(STUDY, values.preset).extensions
+    asked = ["--arms"] if values["arms"].present else []
+    for name in values.extensions:
+        if name in OF_ALL_CLASSES and name not in of_preset:
+            asked.append(f"--extensions={name}")
+    if asked:
+        raise ValueError(
+            f"Expected all ten --classes: the classifiers of {', '.join(asked)} learn from images "
+            f"of each. Received: --classes={','.join(values.classes)}"
+        )
 
 
 def common(values, **settings):
@@ -176,8 +197,8 @@ def evaluation(values, images, extractor):
 
 
 def classifier_trials(values, arms, joint=False, **changed):
-    """Every arm, replicate by replicate; none if a class has no generator."""
-    if set(values.classes) != set(CLASSES):
+    """Every arm, replicate by replicate; none if a class lacks the generator of its own."""
+    if not joint and set(values.classes) != set(CLASSES):
         return []
     return [
         classifier(values, arm, replicate, joint, **changed)
@@ -242,11 +263,15 @@ EXTENSION_TRIALS = {
     "learning_rate": learning_rate_trials,
     "inception": inception_trials,
     "other_scale": lambda v: classifier_trials(v, ("real", "synthetic"), scale="other"),
+    "high_pass": lambda v: classifier_trials(
+        v, ("real", "synthetic", "real_vs_synthetic"), scale="high_pass"
+    ),
     "kernel4": lambda v: classifier_trials(v, ("real", "synthetic", "mixed"), kernel=4),
     "arch_b": lambda v: variant_trials(v, arch="b"),
     "saturating": lambda v: variant_trials(v, gan_loss="saturating"),
     "wgan_gp": lambda v: variant_trials(v, gan_loss="wgan-gp"),
 }
+OF_ALL_CLASSES = ("other_scale", "high_pass", "kernel4")  # extensions
 
 
 # ------------------------------------------------------------------- what each trial does
@@ -584,11 +609,13 @@ def load_sets(trial, context, data):
     Returns:
         (split, "real" or "synthetic") -> (images, labels) in class order, then factor and offset a
         channel. With `scale="other"` synthetic pixels are float32, such that the classifier sees
-        them in [-1, 1] as the generator draws them while real ones are standardised.
+        them in [-1, 1] as the generator draws them while real ones are standardised. With
+        `scale="high_pass"` all images hold their highest frequencies alone, standardised likewise.
     """
     import numpy as np
 
     from replicate.data.synthetic import load_synthetic
+    from replicate.evaluation.images import high_frequencies
 
     n_per_class = trial.settings["n_per_class"]
     real = real_images(data, n_per_class)
@@ -606,6 +633,9 @@ def load_sets(trial, context, data):
         if trial.settings["scale"] == "other":
             images = ((images / np.float32(127.5) - 1) - offset) / scale
         sets[split, "synthetic"] = images, labels
+    if trial.settings["scale"] == "high_pass":
+        sets = {name: (high_frequencies(images), labels) for name, (images, labels) in sets.items()}
+        scale, offset = standardisation(sets["train", "real"][0])
     return sets, (scale, offset)
 
 

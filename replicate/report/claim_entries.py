@@ -150,15 +150,19 @@ def series_in(value: Any) -> Iterable[str]:
 
 
 def _draws(entry: Mapping[str, Any], config: StudyConfig, series: Iterable[str]) -> bool:
-    """Whether a figure shows one of the series, or the metric of one from the same trials."""
+    """Whether a figure shows one of the series, or the metric of one from the same trials.
+
+    The study's base settings are implied on either side, as wherever trials are selected.
+    """
     if set(series) & set(series_in(entry)):
         return True
     source = entry.get("source", {})
+    shown = {**config.base, **source.get("settings", {})}.items()
     selectors = [config.series[name].selector for name in series]
     return any(
         selector.metric == entry.get("metric")
         and selector.stage == source.get("stage")
-        and source.get("settings", {}).items() <= dict(selector.settings).items()
+        and shown <= {**config.base, **selector.settings}.items()
         for selector in selectors
     )
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from replicate.evaluation.images import high_frequency_energy, to_uint8
+from replicate.evaluation.images import high_frequencies, high_frequency_energy, to_uint8
 
 
 def wave(frequency, size=32):
@@ -43,3 +43,26 @@ def test_refuses_flat_images():
 def test_uint8_rounds_and_clips():
     values = np.array([-1.0, 0.0, 0.5, 100.4 / 255, 100.6 / 255, 1.0, 2.0])
     assert to_uint8(values).tolist() == [0, 0, 128, 100, 101, 255, 255]
+
+
+def test_high_frequencies_are_what_a_wave_above_the_cutoff_has():
+    """Waves of the mirrored image pass or vanish whole; a slope's opposite edges leave nothing."""
+    pixels = np.arange(32) + 0.5
+    slow, fast = (60 * np.cos(np.pi * k * pixels / 32) for k in (10, 20))
+    images = np.stack([np.stack([row] * 32)[..., None] for row in (slow, slow + fast, 3 * pixels)])
+    images = np.concatenate([images + 128, images.transpose(0, 2, 1, 3) + 128])
+    images = np.rint(np.clip(images, 0, 255)).astype(np.uint8)
+    found = high_frequencies(images).astype(float)
+    assert found.shape == images.shape
+    for index in (0, 2, 3, 5):
+        assert np.abs(found[index] - 128).max() <= 2  # rounding
+    for index in (1, 4):
+        expected = np.stack([fast] * 32)[..., None]
+        expected = expected.transpose(1, 0, 2) if index == 4 else expected
+        np.testing.assert_allclose(found[index] - 128, expected, atol=2)
+
+
+def test_high_frequencies_without_a_cutoff_are_all_but_the_mean():
+    images = np.random.default_rng(2).integers(90, 160, (3, 8, 8, 2), dtype=np.uint8)
+    centred = images - images.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(high_frequencies(images, 0) - 128.0, centred, atol=0.51)
