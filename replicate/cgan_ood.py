@@ -7,10 +7,11 @@
 Method (Sec. 3). A conditional GAN learns MNIST and another one Fashion-MNIST; for CIFAR-10 the
 report samples the published StyleGAN2-ADA (`--network`: its file, or "official" for a download), in
 whose place stands a substitute, named so: the small StyleGAN2-ADA that this package trained and
-ships ("own"), a class-conditional DCGAN trained in the run ("dcgan"), or the file of another. Each
-draws as many images as the real training and test sets hold. A CNN is trained on original (O) and
-synthetic (S) images in ratios O:S with a constant total, and tested on both test sets (Table 2) and
-on MNIST-C's shot noise (Table 3), here with likelihood and calibration beside accuracy.
+ships ("own"), a class-conditional DCGAN trained in the run ("dcgan"), or the network in a given
+file, which counts as the report's generator only by way of "official". Each draws as many images as
+the real training and test sets hold. A CNN is trained on original (O) and synthetic (S) images in
+ratios O:S with a constant total, and tested on both test sets (Table 2) and on MNIST-C's shot noise
+(Table 3), here with likelihood and calibration beside accuracy.
 
 Controls that the report lacks: an original part repeated up to the constant total in place of
 synthetic images (`step_matched`), permuted labels, a real-versus-synthetic classifier. Extensions,
@@ -60,6 +61,7 @@ TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
 DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the DCGAN; generator, discriminator
 SHOWN = ("original", "synthetic", "mnist_c_5")  # whose confusions are kept
 MFLOP = {"simple_cnn": 4.9, "deep_cnn": 77.9, "deep_cnn_single": 16.0}  # an image, forward
+GFLOP_A_SECOND = {"simple_cnn": 29, "deep_cnn": 144, "deep_cnn_single": 60}  # the last is a guess
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -84,7 +86,8 @@ def define_flags(values: flags.FlagValues) -> None:
         "own",
         'CIFAR-10\'s generator: "own", the StyleGAN2-ADA that comes along; "dcgan", one trained in '
         'the run; "official" to download NVIDIA\'s StyleGAN2-ADA, whose licence is non-commercial; '
-        "or a file (official pickle, or safetensors as this package converts and trains them)",
+        "or a file (official pickle, or safetensors as this package converts and trains them), "
+        "which is named by its content and never scored",
         flag_values=values,
     )
     flags.register_validator(
@@ -106,19 +109,51 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: protocol first, data set by data set, then extensions.
 
     Raises:
-        ValueError: if more images are asked for than there are, or `--network` is no StyleGAN2-ADA.
+        ValueError: if more images are asked for than there are, an arm, a ratio or an extension
+            that was asked for has no trial, or `--network` is no StyleGAN2-ADA of CIFAR-10.
         OSError: if the file of `--network` cannot be read.
     """
     for name, most in (("n_train", 60000), ("n_test", 10000)):
         if values[name].value > most:
             raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
+    check_cached(values)
     parts = [
         Part(values, dataset, origin_of(dataset, values.network)) for dataset in values.dataset
     ]
     trials = [trial for part in parts for trial in protocol(part)]
-    for extension in values.extensions:
-        trials += [trial for part in parts for trial in EXTENSION_TRIALS[extension](part)]
-    return unique(trials)
+    further = {
+        extension: [trial for part in parts for trial in EXTENSION_TRIALS[extension](part)]
+        for extension in values.extensions
+    }
+    refuse_what_yields_nothing(values, trials, further)
+    return unique([*trials, *(trial for more in further.values() for trial in more)])
+
+
+def refuse_what_yields_nothing(values, trials, further):
+    """Refuse a choice of arms or ratios, or an extension, that asks for something without trials.
+
+    Args:
+        values: the flags.
+        trials: those of the protocol.
+        further: extension -> its trials.
+
+    Raises:
+        ValueError: names the flag.
+    """
+    every = [*trials, *(trial for more in further.values() for trial in more)]
+    found = {
+        "arms": {trial.settings.get("arm") for trial in every},
+        "ratios": {trial.settings.get("ratio") for trial in every},
+        "extensions": {extension for extension, more in further.items() if more},
+    }
+    for name, whole in (("arms", ARMS), ("ratios", RATIOS), ("extensions", EXTENSIONS)):
+        asked = values[name].value
+        idle = [choice for choice in asked if choice not in found[name]]
+        if idle and set(asked) != set(whole):  # whoever asks for all asks for those that there are
+            raise ValueError(
+                f"Expected --{name} that have trials with --dataset={','.join(values.dataset)} "
+                f"--ratios={','.join(values.ratios)}. Received: --{name}={','.join(idle)}"
+            )
 
 
 def origin_of(dataset, network):
@@ -130,6 +165,14 @@ def origin_of(dataset, network):
     from replicate.stages.stylegan2_sets import network_origin
 
     return network_origin(network)
+
+
+def check_cached(values):
+    """Refuse an official network of the cache that cannot draw CIFAR-10, if it is asked for."""
+    if values.network == "official" and "cifar10" in values.dataset:
+        from replicate.stages.stylegan2_sets import check_official
+
+        check_official()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +206,7 @@ class Part:
 
     @property
     def few(self):
-        """Replicates of controls and extensions: one a generator."""
+        """Replicates of controls and extensions: as many as the other data sets have generators."""
         return range(min(self.values.replicates, self.values.generators))
 
     def asked(self, ratios):
@@ -199,12 +242,17 @@ class Part:
         settings["gan_epochs"] = source.settings["epochs"]
         return [source, STUDY.trial("synthetic", settings, replicate, generator=source)]
 
-    def evaluation(self, replicate, extractor):
+    def evaluation(self, replicate, extractor, **sees):
         """What can be said of a synthetic set by one extractor's features."""
-        images, judge = self.synthetic(replicate)[-1], self.judge()
+        images, judge = self.synthetic(replicate, **sees)[-1], self.judge()
         settings = images.settings | {"extractor": extractor}
         inputs = {"synthetic": images, "judge": judge}
         return STUDY.trial("evaluation", settings, replicate, **inputs)
+
+    def evaluated(self, replicate, extractor, **sees):
+        """A synthetic set's evaluation, with all that it needs."""
+        chain = self.synthetic(replicate, **sees)
+        return [self.judge(), *chain, self.evaluation(replicate, extractor, **sees)]
 
     def judge(self):
         """The CNN of original images whose features the proxy distance uses."""
@@ -241,9 +289,9 @@ class Part:
 def protocol(part):
     """Table 2, for MNIST Table 3, the controls, and the distance of every synthetic set."""
     v = part.values
-    trials = [part.judge()]
+    trials = []
     for replicate in range(min(part.generators, v.replicates)):
-        trials += [*part.synthetic(replicate), part.evaluation(replicate, "classifier")]
+        trials += part.evaluated(replicate, "classifier")
     if "mix" in v.arms:
         ratios = part.asked(RATIOS if part.dataset == "mnist" else TABLE_2)
         trials += part.classifiers("mix", part.replicates, ratios)
@@ -255,9 +303,10 @@ def protocol(part):
     return trials
 
 
-def imbalance_trials(part, arms=("long_tail", "long_tail_filled", "long_tail_repeated"), sees=None):
+def imbalance_trials(part):
     """Extension: originals with a long tail, alone, filled up by synthetic images or repeats."""
-    return [t for r in part.few for arm in arms for t in part.classifier(arm, r, sees)]
+    arms = ("long_tail", "long_tail_filled", "long_tail_repeated")
+    return [t for r in part.few for arm in arms for t in part.classifier(arm, r)]
 
 
 def shortage_trials(part):
@@ -284,19 +333,30 @@ def transfer_trials(part):
     ]
 
 
+def same_data(part):
+    """Arm -> what its generator sees: only the classifier's originals.
+
+    Empty for CIFAR-10, whose generator is one that was published.
+    """
+    if part.dataset == "cifar10":
+        return {}
+    n_real = max((n for n in FEW[:2] if n < part.n_train), default=part.n_train // 2)
+    return {
+        "long_tail_filled": {"sees": "long_tail"},
+        "few_filled": {"sees": "few", "n_real": n_real},
+    }
+
+
 def same_data_trials(part):
     """Extension: imbalance and shortage with generators that see only the classifier's originals.
 
-    Not for CIFAR-10, whose generator is one that was published.
+    Of each synthetic set also its distance from those originals.
     """
-    if part.dataset == "cifar10":
-        return []
-    n_real = max((n for n in FEW[:2] if n < part.n_train), default=part.n_train // 2)
-    few = {"sees": "few", "n_real": n_real}
-    return [
-        *imbalance_trials(part, ["long_tail_filled"], {"sees": "long_tail"}),
-        *(t for r in part.few for t in part.classifier("few_filled", r, few)),
-    ]
+    trials = []
+    for arm, sees in same_data(part).items():
+        for r in part.few:
+            trials += part.classifier(arm, r, sees) + part.evaluated(r, "classifier", **sees)
+    return trials
 
 
 def small_cnn_trials(part):
@@ -307,16 +367,27 @@ def small_cnn_trials(part):
 
 
 def inception_trials(part):
-    """Extension: distances on the Inception network that Keras ships."""
+    """Extension: distances of every synthetic set on the Inception network that Keras ships."""
+    asked, extractor = part.values.extensions, "inception_imagenet"
+    others = [name for name in ("official", "dcgan") if name in asked and part.dataset == "cifar10"]
+    parts = [part, *(with_network(part, name) for name in others)]
     generators = range(min(part.generators, part.values.replicates))
-    return [part.evaluation(replicate, "inception_imagenet") for replicate in generators]
+    trials = [t for p in parts for r in generators for t in p.evaluated(r, extractor)]
+    for sees in same_data(part).values() if "same_data" in asked else ():
+        trials += [t for r in part.few for t in part.evaluated(r, extractor, **sees)]
+    return trials
+
+
+def with_network(part, network):
+    """CIFAR-10 by another generator."""
+    return dataclasses.replace(part, origin=origin_of(part.dataset, network))
 
 
 def network_trials(part, network):
     """Extension: CIFAR-10 by another generator, beside that of `--network`."""
     if part.dataset != "cifar10":
         return []
-    return protocol(dataclasses.replace(part, origin=origin_of(part.dataset, network)))
+    return protocol(with_network(part, network))
 
 
 def added_trials(part):
@@ -525,18 +596,28 @@ def run_evaluation(trials, context):
     """Stage `evaluation`: a set's test images against the originals its generator learned from."""
     from replicate.stages.evaluations import evaluate_sets
 
-    def real_of(trial):
-        real = real_images(context.dataset(trial.settings["dataset"]), trial.settings)
-        return real["train"][0], real["test"][0]
-
     n_test = trials[0].settings["n_test"]
-    yield from evaluate_sets(
-        trials,
-        context,
-        features_of=lambda trial: features_of(trial, context),
-        real_of=real_of,
-        drawn_of=lambda drawn: drawn.images[-n_test:],
-    )
+    by_originals = {}
+    for trial in trials:
+        name = "all" if trial.settings["sees"] == "all" else trial.key
+        by_originals.setdefault(name, []).append(trial)
+    for members in by_originals.values():
+        yield from evaluate_sets(
+            members,
+            context,
+            features_of=lambda trial: features_of(trial, context),
+            real_of=lambda trial: originals_of(trial, context.dataset(trial.settings["dataset"])),
+            drawn_of=lambda drawn: drawn.images[-n_test:],
+        )
+
+
+def originals_of(trial, data):
+    """Originals that the generator behind a trial's set saw, and held-out ones."""
+    real = real_images(data, trial.settings)
+    images, labels = real["train"]
+    if trial.settings["sees"] != "all":
+        images = images[seen_rows(trial, labels)]
+    return images, real["test"][0]
 
 
 def features_of(trial, context):
@@ -739,8 +820,7 @@ def run_on_one_set(trials, context):
         )
 
     for trial, spec, result in run_lanes(trainer, trials, job, context):
-        originals = spec.rows[spec.rows < n]
-        rare = rare_classes(labels[originals]) if "long_tail" in trial.settings["arm"] else []
+        rare = rare_classes(spec.rows, labels, n) if "long_tail" in trial.settings["arm"] else []
         yield trial, classifier_outcome(trial, result, truths, rare, context, provenance)
 
 
@@ -765,11 +845,20 @@ def transfer_order(trial, rows, n):
     return order
 
 
-def rare_classes(labels):
-    """The half of the classes with the fewest images."""
+def rare_classes(rows, labels, n):
+    """The half of the classes with the fewest originals, however often a training set repeats them.
+
+    Args:
+        rows: of the training set.
+        labels: of all resident images.
+        n: number of originals among those, the first.
+
+    Returns:
+        int64, classes.
+    """
     import numpy as np
 
-    counts = np.bincount(labels, minlength=CLASSES)
+    counts = np.bincount(labels[np.unique(rows[rows < n])], minlength=CLASSES)
     return np.argsort(counts, kind="stable")[: CLASSES // 2]
 
 
@@ -777,7 +866,8 @@ def load_sets(trial, context):
     """Real and synthetic images of a trial, to train on and to test on.
 
     With `scale="signed"` synthetic images are float32 in [-1, 1], as the generator draws them,
-    while originals are in [0, 1] (a mismatch that would explain the report's Table 2).
+    while originals, MNIST-C's too, are float32 in [0, 1] (a mismatch that would explain the
+    report's Table 2). Else all are uint8.
 
     Returns:
         Training images, real ones first; their labels; name -> images and labels of each test set;
@@ -797,7 +887,7 @@ def load_sets(trial, context):
     images, labels = real["train"]
     synthetic = drawn.images
     if s["scale"] == "signed":
-        images, synthetic = images / np.float32(255), synthetic / np.float32(127.5) - 1
+        images, synthetic = in_unit(images), synthetic / np.float32(127.5) - 1
     cut = s["n_train"]
     tests = {"original": real["test"], "synthetic": (synthetic[cut:], drawn.labels[cut:])}
     for kind, name in enumerate(list(tests)):  # the same images, told apart by where they are from
@@ -810,8 +900,17 @@ def load_sets(trial, context):
         if published is not None:
             tests["mnist_c_published"] = published.images, published.labels
             provenance["mnist_c"] += f"; published set, sha256 {published.sha256}"
+    if s["scale"] == "signed":
+        tests = {name: (in_unit(part), truth) for name, (part, truth) in tests.items()}
     images = np.concatenate([images, synthetic[:cut]])
     return images, np.concatenate([labels, drawn.labels[:cut]]), tests, provenance
+
+
+def in_unit(images):
+    """Bytes as float32 in [0, 1]; images that are float32 already, as they are."""
+    import numpy as np
+
+    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def classifier_outcome(trial, result, truths, rare, context, provenance):
@@ -851,17 +950,18 @@ def classifier_outcome(trial, result, truths, rare, context, provenance):
 def generator_seconds(trial):
     """Predicted wall time on two cores.
 
-    Counted: 2.9 GFLOP a step of 100 images at 110 GFLOP/s and 83 MB of Adam's states at 10 GB/s;
-    the DCGAN as measured for cifar_dcgan, 0.36 s a step of 64.
+    As measured: 0.096 s a step of 100 images, median of lite's conditional GANs, and 0.36 s a step
+    of 64 of cifar_dcgan's DCGAN.
     """
     s = trial.settings
-    step = 0.035 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.36
+    step = 0.096 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.36
     return 5 + s["epochs"] * -(-s["n_train"] // s["batch_size"]) * step
 
 
 def classifier_seconds(trial):
-    """Predicted wall time on two cores: operations counted, 80 GFLOP/s in two lanes, 50 in one."""
-    s, rate = trial.settings, 50e3 if trial.stage == "judge" else 80e3  # MFLOP/s
+    """Predicted wall time on two cores: operations counted, at the median rates of preset lite."""
+    s = trial.settings
+    rate = 1e3 * GFLOP_A_SECOND[s["network"]] * (0.84 if trial.stage == "judge" else 1)  # MFLOP/s
     share = {"long_tail": 0.25, "long_tail_filled": 0.9, "long_tail_repeated": 0.9}
     images = s["n_train"] * share.get(s.get("arm"), 1)
     if s.get("arm") in ("add", "add_repeated"):
@@ -874,13 +974,14 @@ def classifier_seconds(trial):
 def set_seconds(trial):
     """Predicted wall time on two cores of drawing or measuring a set.
 
-    Counted: 13 GFLOP an image of StyleGAN2-ADA, 11 of Inception, at 110 GFLOP/s.
+    Counted: 13 GFLOP an image of StyleGAN2-ADA, 11 of Inception, at 110 GFLOP/s. The rest, and
+    features of a CNN, as measured at preset lite.
     """
     s = trial.settings
     if trial.stage == "evaluation":
         costly = s["extractor"] == "inception_imagenet"
-        return 5 + (0.1 if costly else 0.002) * (s["n_train"] + 2 * s["n_test"])
-    costly = s["source"] == "stylegan2_ada_official"
+        return 5 + (0.1 if costly else 0.0012) * (s["n_train"] + 2 * s["n_test"])
+    costly = s["source"] in ("stylegan2_ada_official", "stylegan2_ada_given")
     return 5 + (0.12 if costly else 0.001) * (s["n_train"] + s["n_test"])
 
 

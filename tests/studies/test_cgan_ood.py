@@ -18,6 +18,7 @@ from replicate.cgan_ood import (
     labels_of,
     load_sets,
     order_of,
+    originals_of,
     rare_classes,
     real_images,
     seen_rows,
@@ -81,6 +82,35 @@ def test_cifar10_s_substitutes_are_named():
     for stage in stages:
         assert {t.settings["source"] for t in of(trials, stage)} == {"dcgan_substitute"}
     assert len(of(trials, "generator")) == 1
+
+
+def test_a_choice_without_trials_is_refused_and_the_presets_are_not():
+    for preset in ("paper", "lite", "smoke"):
+        whole = f"--extensions={','.join(EXTENSIONS)}"
+        assert STUDY.declare(preset_values(STUDY, preset))
+        assert STUDY.declare(preset_values(STUDY, preset, whole))
+    assert planned("--dataset=mnist", "--arms=mix", "--ratios=6:1")
+    assert planned("--dataset=fashion_mnist", "--ratios=1:0,6:1", "--extensions=more_ratios")
+
+
+def test_every_synthetic_set_is_evaluated():
+    for preset in ("paper", "lite", "smoke"):
+        whole = f"--extensions={','.join(EXTENSIONS)}"
+        trials = STUDY.declare(preset_values(STUDY, preset, whole))
+        made = {t.key: t.settings for t in of(trials, "synthetic")}
+        assert {s["sees"] for s in made.values()} == {"all", "few", "long_tail"}
+        for extractor in ("classifier", "inception_imagenet"):
+            evaluated = of(trials, "evaluation", extractor=extractor)
+            assert {t.inputs["synthetic"] for t in evaluated} == set(made)
+            for trial in evaluated:
+                assert made[trial.inputs["synthetic"]].items() <= trial.settings.items()
+
+
+def test_inputs_come_before_what_needs_them():
+    seen = set()
+    for trial in planned("--extensions=inception,same_data"):
+        assert set(trial.inputs.values()) <= seen, trial.describe()
+        seen.add(trial.key)
 
 
 def test_every_extension_adds_trials():
@@ -176,7 +206,8 @@ def test_long_tails_and_their_filling():
         assert {row for row in arms[arm] if row < N} == originals
     assert (arms["long_tail_filled"] >= N).sum() == 220 - tail.sum()
     assert arms["long_tail_repeated"].max() < N
-    assert set(rare_classes(LABELS[arms["long_tail"]])) == set(np.flatnonzero(tail <= 2))
+    for rows in arms.values():  # whatever they are filled with, the same classes are rare
+        assert set(rare_classes(rows, LABELS, N)) == set(np.flatnonzero(tail <= 2))
 
 
 def test_transfer_is_synthetic_first():
@@ -219,6 +250,28 @@ def test_generators_of_same_data_see_what_their_classifiers_see():
     np.testing.assert_array_equal(np.sort(order_of(whole, labels)(3)), np.arange(len(labels)))
 
 
+def test_a_set_is_compared_with_what_its_generator_saw():
+    from replicate.data.catalogue import CATALOGUE
+    from replicate.data.stand_in import draw_stand_in
+
+    data = draw_stand_in(CATALOGUE["mnist"])
+    sizes = ("--n_train=300", "--n_test=100", "--generators=2", "--replicates=2")
+    trials = planned("--dataset=mnist", *sizes, "--extensions=same_data")
+    by_key = {t.key: t for t in trials}
+    compared = {}
+    for trial in of(trials, "evaluation"):
+        generator = by_key[by_key[trial.inputs["synthetic"]].inputs["generator"]]
+        images, labels = real_images(data, trial.settings)["train"]
+        train, held_out = originals_of(trial, data)
+        np.testing.assert_array_equal(train, images[seen_rows(generator, labels)])
+        np.testing.assert_array_equal(held_out, data.test.images[:100])
+        compared[trial.settings["sees"], trial.replicate] = train
+    sizes = {sees: len(train) for (sees, _), train in compared.items()}
+    assert sizes["all"] == 300 and sizes["few"] == 100 and sizes["long_tail"] < 100
+    for sees in ("few", "long_tail"):
+        assert not np.array_equal(compared[sees, 0], compared[sees, 1])
+
+
 def test_synthetic_sets_are_balanced():
     labels = synthetic_labels({"n_train": 60, "n_test": 25})
     np.testing.assert_array_equal(np.bincount(labels[:60]), np.full(10, 6))
@@ -255,6 +308,12 @@ def test_corrupted_digits_do_not_depend_on_the_trial():
         (["--ratios=3:1"], "expected any of 1:0"),
         (["--network=/no/such"], "expected a file"),
         ([f"--network={__file__}"], "Expected an official pickle or safetensors"),
+        (["--arms=step_matched", "--ratios=2:1"], "Received: --arms=step_matched"),
+        (["--arms=mix", "--ratios=6:1", "--dataset=cifar10"], "Received: --arms=mix"),
+        (["--ratios=1:0,7:1", "--dataset=fashion_mnist"], "Received: --ratios=7:1"),
+        (["--extensions=add", "--ratios=6:1", "--dataset=mnist"], "Received: --extensions=add"),
+        (["--extensions=add,official", "--dataset=mnist"], "Received: --extensions=official"),
+        (["--extensions=same_data", "--dataset=cifar10"], "Received: --extensions=same_data"),
     ],
 )
 def test_bad_flags_are_one_clear_line(arguments, message, capsys, tmp_path):
@@ -266,45 +325,109 @@ def test_bad_flags_are_one_clear_line(arguments, message, capsys, tmp_path):
 # ------------------------------------------------------------------- a network of one's own
 
 
-@pytest.fixture(scope="module")
-def own_network(tmp_path_factory):
+SMALLEST = {"channel_max": 8, "z_dim": 16, "w_dim": 16}
+
+
+def write_network(path, card, **sizes):
     """A small untrained StyleGAN2-ADA as this package writes its own."""
     from replicate.models.stylegan2 import cifar, to_official, write_converted
 
-    path = tmp_path_factory.mktemp("network") / "own.safetensors"
-    networks = cifar(resolution=8, channel_max=8, z_dim=16, w_dim=16)
-    write_converted(path, to_official(*networks), {}, {"source": "a test"})
+    write_converted(path, to_official(*cifar(**SMALLEST, **sizes)), {}, card)
     return path
 
 
-def test_an_own_network_is_named_by_its_content(own_network, tmp_path):
+@pytest.fixture(scope="module")
+def given_network(tmp_path_factory):
+    """One of CIFAR-10's classes and images."""
+    return write_network(
+        tmp_path_factory.mktemp("network") / "given.safetensors", {"source": "a test"}
+    )
+
+
+def origin(*arguments):
+    """What the settings of the planned synthetic sets of CIFAR-10 say of their network."""
+    (made,) = of(planned("--dataset=cifar10", *arguments), "synthetic")
+    return {name: made.settings.get(name) for name in ("source", "weights")}
+
+
+def test_a_given_network_is_named_by_its_content(given_network, tmp_path):
+    """Even if its licence says that it is NVIDIA's: the official one comes by its own route."""
     from replicate.models.stylegan2.files import LICENCE, load_network, sha256_of, write_converted
 
-    trials = planned("--dataset=cifar10", f"--network={own_network}")
-    (settings,) = [t.settings for t in of(trials, "synthetic")]
-    assert settings["source"] == "stylegan2_ada_own"
-    assert settings["weights"] == sha256_of(own_network)[:16]
-    network = load_network(own_network)
-    official = tmp_path / "official.safetensors"
-    write_converted(official, network.arrays, network.config, {"licence": LICENCE})
-    trials = planned("--dataset=cifar10", f"--network={official}")
-    assert of(trials, "synthetic")[0].settings["source"] == "stylegan2_ada_official"
+    network = load_network(given_network)
+    licensed = tmp_path / "licensed.safetensors"
+    write_converted(licensed, network.arrays, network.config, {"licence": LICENCE})
+    for path in (given_network, licensed):
+        named = {"source": "stylegan2_ada_given", "weights": sha256_of(path)[:16]}
+        assert origin(f"--network={path}") == named
+    assert sha256_of(given_network) != sha256_of(licensed)
+    assert origin("--network=official") == {"source": "stylegan2_ada_official", "weights": None}
 
 
-def test_a_network_s_set_is_drawn_class_by_class_and_resumed(own_network, tmp_path):
+def test_the_shipped_network_is_our_own_however_it_is_given(tmp_path):
+    from replicate.stages.stylegan2_sets import shipped_network
+
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(shipped_network().read_bytes())
+    own = origin()
+    assert own["source"] == "stylegan2_ada_own" == origin(f"--network={copy}")["source"]
+    assert own == origin(f"--network={copy}") == origin(f"--network={shipped_network()}")
+
+
+WRONG_SIZES = [
+    ({"c_dim": 0}, "classes 0, resolution 32, channels 3"),
+    ({"c_dim": 7}, "classes 7, resolution 32, channels 3"),
+    ({"resolution": 16}, "classes 10, resolution 16, channels 3"),
+    ({"img_channels": 1}, "classes 10, resolution 32, channels 1"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "found"), WRONG_SIZES)
+def test_a_network_of_other_images_is_refused_at_once(sizes, found, capsys, tmp_path, monkeypatch):
+    path = write_network(tmp_path / "wrong.safetensors", {}, **sizes)
+    monkeypatch.setenv("REPLICATE_CACHE", str(tmp_path / "cache"))
+    cached = tmp_path / "cache" / "stylegan2" / "cifar10.pkl"  # where a download would be
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(path.read_bytes())
+    for network in (path, "official"):
+        flags = [f"--workdir={tmp_path / 'runs'}", "--dataset=cifar10", f"--network={network}"]
+        assert STUDY.main([*flags, "--plan"]) == 2
+        err = capsys.readouterr().err
+        assert "Expected a network of CIFAR-10 (classes 10, resolution 32, channels 3)" in err
+        assert f"({found})" in err and err.count("\n") == 1
+
+
+def test_the_official_network_is_the_one_in_the_cache(given_network, tmp_path, monkeypatch):
+    from replicate.stages.stylegan2_sets import network_file
+
+    monkeypatch.setenv("REPLICATE_CACHE", str(tmp_path))
+    cached = tmp_path / "stylegan2" / "cifar10.pkl"
+    cached.parent.mkdir()
+    cached.write_bytes(given_network.read_bytes())
+    (trial,) = of(planned("--dataset=cifar10", "--network=official"), "synthetic")
+    for given in ("official", "own", None):
+        assert network_file(trial, given) == cached
+    (trial,) = of(planned("--dataset=cifar10", f"--network={given_network}"), "synthetic")
+    assert network_file(trial, str(given_network)) == str(given_network)
+    with pytest.raises(FileNotFoundError, match="SHA-256 starts with"):
+        network_file(trial, "official")
+
+
+def test_a_network_s_set_is_drawn_class_by_class_and_resumed(given_network, tmp_path):
     from replicate.models.stylegan2 import from_official, load_network
     from replicate.models.stylegan2.sampling import sample
     from replicate.runs.context import Context
     from replicate.runs.seeds import trial_seed
     from replicate.stages.stylegan2_sets import draw_stylegan2
 
-    trials = planned("--dataset=cifar10", "--n_train=20", "--n_test=10", f"--network={own_network}")
+    sizes = ("--n_train=20", "--n_test=10")
+    trials = planned("--dataset=cifar10", *sizes, f"--network={given_network}")
     (trial,) = of(trials, "synthetic")
     labels = synthetic_labels(trial.settings)
-    context = Context(Store(tmp_path), network=str(own_network))
+    context = Context(Store(tmp_path), network=str(given_network))
     images, card = draw_stylegan2(trial, context, labels, cut=20)
-    assert images.shape == (30, 8, 8, 3) and card == {"source": "a test"}
-    generator, _ = from_official(*load_network(own_network)[:2])
+    assert images.shape == (30, 32, 32, 3) and card == {"source": "a test"}
+    generator, _ = from_official(*load_network(given_network)[:2])
     for part, rows in ((1, [6, 7]), (0, [23])):  # class 3 of either part
         expected = sample(generator, [3] * len(rows), trial_seed(trial, "synthetic/z", part, 3))
         np.testing.assert_array_equal(images[rows], expected)
@@ -364,7 +487,10 @@ def test_what_is_recorded_of_a_classifier(smoke):
 
 
 def test_only_the_synthetic_images_change_with_their_scale(smoke):
-    """Originals stay in [0, 1], synthetic images are as the generator draws them, in [-1, 1]."""
+    """Originals reach the network in [0, 1] as ever, synthetic images in [-1, 1] as they are drawn.
+
+    Those to train on and those to test on, so that all have one type.
+    """
     from replicate.runs.context import Context
 
     context = Context(Store(smoke), stand_in=True)
@@ -377,9 +503,13 @@ def test_only_the_synthetic_images_change_with_their_scale(smoke):
     np.testing.assert_allclose(after[:200], before[:200] / 255.0, atol=1e-6)
     np.testing.assert_allclose(after[200:], before[200:] / 127.5 - 1, atol=1e-6)
     assert after[200:].min() < -0.1 and before.dtype == np.uint8
-    np.testing.assert_array_equal(tests["original"][0], tests_after["original"][0])
-    expected = tests["synthetic"][0] / 127.5 - 1
-    np.testing.assert_allclose(tests_after["synthetic"][0], expected, atol=1e-6)
+    assert list(tests) == list(tests_after) and "mnist_c_5" in tests
+    for name, (images, truth) in tests_after.items():
+        np.testing.assert_array_equal(truth, tests[name][1])
+        drawn = name in ("synthetic", "source/synthetic")
+        expected = tests[name][0] / 127.5 - 1 if drawn else tests[name][0] / 255.0
+        np.testing.assert_allclose(images, expected, atol=1e-6)
+        assert images.dtype == after.dtype == np.float32 and tests[name][0].dtype == np.uint8
 
 
 def test_a_step_matched_control_makes_as_many_steps(smoke):
