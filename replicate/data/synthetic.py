@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,21 @@ def describe(path: str | os.PathLike) -> str:
         f"  counts  {counts}",
         f"  sha256  {card['sha256']}",
     ]
-    lines += [f"  {key}  {value}" for key, value in card.items() if key not in _MEASURED]
+    stated = {key: value for key, value in card.items() if key not in _MEASURED}
+    stated |= _shown(stated.pop("spec", {}))
+    lines += [f"  {key}  {value}" for key, value in stated.items()]
     return "\n".join(lines)
+
+
+def _shown(spec: dict[str, Any]) -> dict[str, str]:
+    """A specification's parts as text: what made the set, its settings, the keys of its inputs."""
+    shown = {name: spec[name] for name in ("study", "stage", "replicate") if name in spec}
+    settings = (f"{name}={value}" for name, value in spec.get("settings", {}).items())
+    inputs = (f"{role} {key[:8]}" for role, key in spec.get("inputs", {}).items())
+    for name, parts in (("settings", settings), ("inputs", inputs)):
+        text = "\n".join(textwrap.wrap(", ".join(parts), 80, subsequent_indent=" " * 12))
+        shown |= {name: text} if text else {}
+    return shown
 
 
 def _check(images: np.ndarray, labels: np.ndarray) -> None:

@@ -11,6 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 Scalar = str | int | float | bool | None
+# Settings that tell trials of a stage apart for people, in the order in which they are shown.
+SHOWN = (
+    *("dataset", "klass", "digit", "point", "sees", "layer"),
+    *("arm", "n", "ratio", "p", "beta", "extractor"),
+)
 
 
 def canonical_json(value: Any) -> str:
@@ -84,12 +89,15 @@ class Trial:
     def __hash__(self):
         return hash(self.key)
 
+    @property
+    def title(self) -> str:
+        """A short human name without the key, e.g. `classifier dataset=mnist arm=mix p=0.5 #3`."""
+        shown = [f"{name}={self.settings[name]}" for name in SHOWN if name in self.settings]
+        return " ".join([self.stage, *shown, f"#{self.replicate}"])
+
     def describe(self) -> str:
-        """A short human name, e.g. `classifier arm=mix p=0.5 #3 (1a2b3c4d)`."""
-        shown = [
-            f"{k}={self.settings[k]}" for k in ("arm", "ratio", "p", "beta") if k in self.settings
-        ]
-        return " ".join([self.stage, *shown, f"#{self.replicate} ({self.key[:8]})"])
+        """The title and the beginning of the key, e.g. `judge dataset=mnist #0 (1a2b3c4d)`."""
+        return f"{self.title} ({self.key[:8]})"
 
 
 def spec_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

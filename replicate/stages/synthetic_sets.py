@@ -25,7 +25,7 @@ def store_set(
     """Store a trial's synthetic set for the trials that use it.
 
     Args:
-        trial: the trial; its description, key and seed go into the set's card.
+        trial: the trial; its description, key, seed and specification go into the set's card.
         context: the worker's context.
         images: uint8 `(n, height, width, channels)`, or float32 in [0, 1].
         labels: integers `(n,)`, classes from 0.
@@ -43,6 +43,7 @@ def store_set(
     folder = context.artifact_dir(trial)
     artifacts = {"set": folder / "set.safetensors"}
     card = {"trial": trial.describe(), "key": trial.key, "seed": trial.settings["seed"]}
+    card["spec"] = trial.spec
     save_synthetic(artifacts["set"], images, labels, card)
     rows = list(preview_rows)
     if rows:

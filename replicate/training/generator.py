@@ -187,7 +187,7 @@ def run_generator_trial(
             f"Expected weights kept at epochs 1 to {epochs}. Received: keep_weights={keep_weights}"
         )
     folder = context.artifact_dir(trial)
-    card = {"trial": trial.describe(), "key": trial.key}
+    card = {"trial": trial.describe(), "key": trial.key, "spec": trial.spec}
     artifacts = {name: folder / f"{name}.safetensors" for name in ("weights", *keep_weights)}
 
     def after_epoch(epoch):

@@ -48,3 +48,13 @@ def test_refuses_a_negative_replicate():
 def test_differences_name_every_changed_setting():
     lines = spec_differences(trial().spec, trial(settings={"p": 0.1, "arm": "real"}).spec)
     assert lines == ["settings.p: expected 0.5, received 0.1"]
+
+
+def test_a_name_tells_ten_generators_apart():
+    classes = ("cat", "dog")
+    made = [trial(settings={"dataset": "cifar10", "klass": name, "seed": 0}) for name in classes]
+    assert made[0].title == "classifier dataset=cifar10 klass=cat #0"
+    assert made[0].describe() == f"{made[0].title} ({made[0].key[:8]})"
+    assert made[1].title == "classifier dataset=cifar10 klass=dog #0"
+    digit = trial(stage="generator", settings={"digit": 7}, replicate=2)
+    assert digit.title == "generator digit=7 #2"

@@ -175,7 +175,8 @@ def test_snapshots_and_weights_are_those_of_their_epochs(whole):
 
     for name, drawn in zip(("weights_half", "weights"), strip["images"], strict=True):
         model = Pair()
-        load_weights(outcome.artifacts[name], model.inference_layers())
+        card = load_weights(outcome.artifacts[name], model.inference_layers())
+        assert Trial.from_spec(card["spec"]) == trial()
         assert np.abs(model.images().astype(int) - drawn).max() <= 1, name  # float16 weights
 
 
