@@ -122,7 +122,9 @@ def _check(where: str, images: np.ndarray, labels: np.ndarray, names: tuple[str,
 
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataUnavailable(f"Expected a folder of class folders. Received: {folder}")
+        raise DataUnavailable(
+            f"Expected folders train/<class> and test/<class>. Received: no folder {folder}"
+        )
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
