@@ -1,12 +1,21 @@
 """Every claim stands on the page, by kind before study, and leads to figures and records."""
 
 import csv
+import dataclasses
 import re
 from urllib.parse import unquote
 
 import pytest
 
-from replicate.report.claim_entries import LISTED, ArmEntry, SideEntry, anchor, figures_of, named
+from replicate.report.claim_entries import (
+    LISTED,
+    ArmEntry,
+    SideEntry,
+    anchor,
+    figures_of,
+    named,
+    series_in,
+)
 from replicate.report.config import load_all
 from replicate.report.evidence import of_samples
 from replicate.report.pages import SECTIONS, _environment
@@ -119,6 +128,8 @@ def test_names_of_figures_and_tables_are_understood():
         ("mnist_cvae", "C1", ("fig4", "fig5", "fig6", "fig7")),  # named
         ("mnist_cvae", "C2", ("fig7",)),  # shows its series; a line for reference does not count
         ("cifar_dcgan", "H1", ("fig8",)),  # shows its metric of the same trials
+        ("cifar_dcgan", "K6", ("fig8", "compared")),  # listed in a panel
+        ("cifar_dcgan", "K7", ("fig7", "fig8", "compared")),
         ("mnist_dbm", "L4", ("fig4", "learning_curves")),
     ],
 )
@@ -134,3 +145,72 @@ def test_every_claim_leads_to_a_figure(studies):
         for claim in config.claims
         if claim.tests and not figures_of(config, claim)
     ]
+
+
+def test_a_figure_of_the_base_settings_does_not_show_an_arm_that_departs_from_them(studies):
+    """Figure 8 is of ten generators and of pixels in one scale; nothing in its entry says so."""
+    config = studies["cifar_dcgan"]
+    (figure,) = (f for f in config.figures if f["id"] == "fig8")
+    assert figure["source"]["settings"] == {"arm": "synthetic"}
+    only = dataclasses.replace(config, figures=(figure,))
+    some = config.claims[0]
+    for series, shown in (
+        ("synthetic_on_real", ("fig8",)),
+        ("joint_on_real", ()),
+        ("other_scale_on_real", ()),
+    ):
+        test = {"name": "threshold", "a": {"series": series}, "above": 0.0}
+        claim = dataclasses.replace(some, where="our control", tests=(test,))
+        assert figures_of(only, claim) == shown, series
+
+
+# Claims whose figures leave out an arm.
+SHOWN_IN_PART = {
+    *(("cgan_ood", name) for name in ("S11", "S16", "S11, substitute", "S16, substitute")),
+    *(("cgan_ood", name) for name in ("K6", "K9", "K10")),
+    *(("mnist_dbm", name) for name in ("L8", "K6", "K7", "K8")),
+    *(("fruits_gan", "T16"), ("mnist_cvae", "C10")),
+}
+
+
+def sources_in(entry):
+    """`(stage, settings)` of the trials that a figure's entry reads by itself."""
+    if source := entry.get("source"):
+        settings = source.get("settings", {})
+        yield source["stage"], settings
+        for arm in entry.get("arms", ()):
+            yield source["stage"], settings | arm["settings"]
+    for name in ("rows", "panels"):
+        for part in entry[name] if isinstance(entry.get(name), list) else ():
+            yield from sources_in(part)
+
+
+def shows(config, figure, claim, test, series):
+    """Whether a figure shows trials of a test's arm, whatever number of theirs."""
+    for panel in figure.get("panels", ()):
+        listed = claim.id in panel.get("claims", ())
+        if listed and (not panel.get("tests") or test.get("label") in panel["tests"]):
+            return True
+    arm = config.series[series].selector
+    drawn = [config.series[name].selector for name in series_in(figure)]
+    drawn = [*((each.stage, each.settings) for each in drawn), *sources_in(figure)]
+    implied = {**config.base, **arm.settings}.items()
+    return any(s == arm.stage and {**config.base, **own}.items() <= implied for s, own in drawn)
+
+
+def is_shown(config, claim):
+    """Whether the figures that a claim leads to show all of its arms."""
+    linked = figures_of(config, claim)
+    figures = [figure for figure in config.figures if figure["id"] in linked]
+    return all(
+        any(shows(config, figure, claim, test, arm["series"]) for figure in figures)
+        for test in claim.tests
+        for arm in test.values()
+        if isinstance(arm, dict)
+    )
+
+
+def test_every_arm_of_a_claim_is_in_a_figure_that_it_leads_to(studies):
+    claims = [(name, claim) for name, config in studies.items() for claim in config.claims]
+    left_out = {(name, each.id) for name, each in claims if not is_shown(studies[name], each)}
+    assert left_out <= SHOWN_IN_PART
