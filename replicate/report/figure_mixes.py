@@ -136,7 +136,7 @@ def _one_a_label(bundle) -> np.ndarray:
 def _draw_contrast(axes, panel: Mapping[str, Any], source: Source) -> list[str]:
     """One panel; returns the captions of what was there."""
     axes.axis("off")
-    axes.set_title(panel["title"], loc="left", fontsize=9)
+    axes.set_title(panel["title"], loc="left", fontsize=9, wrap=True)
     captions, rows, reasons = [], {}, []
     for role in ("real", "synthetic"):
         found, missing = first_bundle({"source": panel[role]}, source)

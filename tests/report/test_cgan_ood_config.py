@@ -1,15 +1,27 @@
-"""The file of cgan_ood holds every number that the report gives, by its own margin rule."""
+"""The file of cgan_ood holds every number that the report gives, by its own margin rule.
 
+And its claims say of the report's own numbers what the report says.
+"""
+
+import functools
 import math
 
 import pytest
+from report_stores import trials_of
 
+from replicate.cgan_ood import EXTENSIONS
+from replicate.cgan_ood import STUDY as OOD
 from replicate.report.claim_tests import TESTS
-from replicate.report.config import load
+from replicate.report.claims import evaluate
+from replicate.report.config import Selector, load
+from replicate.report.figure_base import Source
 from replicate.report.figure_kinds import KINDS
 from replicate.report.tables import EFFECTS
+from replicate.report.views import matches
 from replicate.runs.files import project_root
+from replicate.runs.flags import preset_values
 
+STUDY = "cgan_ood"
 PATH = project_root() / "paper_configs" / "cgan_ood.toml"
 TABLE_2 = {  # training and test set -> Fashion-MNIST, MNIST, CIFAR-10, as printed
     ("1:0", "original"): (0.882, 0.9484, 0.6771),
@@ -142,6 +154,229 @@ def test_a_substitute_is_named_and_never_scored(study):
             assert "substitute" in cell.where and cell.unscored.startswith("substitute")
     mixed = [e for e in study.extras if "source" in e.get("free", ()) and "cifar10" in str(e)]
     assert mixed and all("source" in entry["by"] for entry in mixed)
+
+
+def test_whatever_else_stands_in_for_the_official_network_is_unscored(study):
+    """A file that somebody gives is in tables of every source, and in no claim and no cell."""
+    text = PATH.read_text()
+    rules = text[: text.index("[[extras]]")]
+    assert "stylegan2_ada_given" not in rules and "dcgan_substitute" not in rules
+    for entry in study.extras:
+        if "source" in entry.get("free", ()):
+            assert "stylegan2_ada_given" in entry["what"], entry["id"]
+
+
+# ------------------------------------------------------------------ every trial is shown
+@functools.cache
+def planned(stage):
+    """All trials of a stage at preset paper, extensions and other networks included."""
+    values = preset_values(OOD, "paper", f"--extensions={','.join(EXTENSIONS)}")
+    return [trial for trial in OOD.declare(values) if trial.stage == stage]
+
+
+def shown(study, entry, stage):
+    """Trials that a table without reported numbers shows, by point."""
+    free = tuple(entry.get("free", ()))
+    selector = Selector(entry["stage"], entry.get("settings", {}), free=free)
+    points = {}
+    for trial in planned(stage):
+        settings = trial.settings
+        kept = (settings.get(name) in of for name, of in entry.get("only", {}).items())
+        if matches(trial, selector, study.base) and all(kept):
+            point = tuple(settings.get(name) for name in entry["by"])
+            points.setdefault(point, []).append(trial)
+    return points
+
+
+@pytest.mark.parametrize("stage", ["classifier", "evaluation", "generator"])
+def test_every_trial_is_in_a_table(study, stage):
+    found = set()
+    for entry in study.extras:
+        for trials in shown(study, entry, stage).values():
+            found |= {trial.key for trial in trials}
+    missing = [trial.describe() for trial in planned(stage) if trial.key not in found]
+    assert planned(stage) and not missing
+
+
+@pytest.mark.parametrize("stage", ["classifier", "evaluation", "generator"])
+def test_a_row_of_a_table_is_one_arm(study, stage):
+    for entry in study.extras:
+        for point, trials in shown(study, entry, stage).items():
+            settings = {repr(sorted(trial.settings.items())) for trial in trials}
+            assert len(settings) == 1, (entry["id"], point)
+
+
+# ------------------------------------------------------------------ claims on the report's numbers
+trial = trials_of(STUDY, sees="all", scale="same")
+DATA_SETS = {  # data set -> column of Table 2, settings
+    "fashion_mnist": (0, {"source": "cgan", "network": "simple_cnn"}),
+    "mnist": (1, {"source": "cgan", "network": "simple_cnn"}),
+    "cifar10": (2, {"source": "stylegan2_ada_official", "network": "deep_cnn"}),
+}
+JITTER = (-1e-4, 0.0, 1e-4)  # three replicates
+
+
+def reported(dataset):
+    """Ratio -> metrics, from Tables 2 and 3."""
+    column, _ = DATA_SETS[dataset]
+    found = {}
+    for (ratio, tested), values in TABLE_2.items():
+        found.setdefault(ratio, {})[f"accuracy_{tested}"] = values[column]
+    five = found["5:1"]
+    five["gap_original_synthetic"] = five["accuracy_original"] - five["accuracy_synthetic"]
+    for ratio, value in TABLE_3.items() if dataset == "mnist" else ():
+        found.setdefault(ratio, {})["accuracy_mnist_c_5"] = value
+    return found
+
+
+def trained(dataset, metrics, **settings):
+    """Three classifiers of a point; replicates differ by little, each in its own way."""
+    _, common = DATA_SETS[dataset]
+    sign = 1 if settings.get("ratio") in ("1:0", "6:1") else -1
+    return [
+        (
+            trial("classifier", r, {"synthetic": f"{dataset} {r}"}, dataset=dataset, **common,
+                  **settings),
+            {name: value + sign * JITTER[r] for name, value in metrics.items()},
+        )
+        for r in range(3)
+    ]  # fmt: skip
+
+
+def of_table(change=lambda dataset, table: table):
+    """Classifiers with the report's numbers; `change` returns other ones in their place."""
+    return [
+        result
+        for dataset in DATA_SETS
+        for ratio, metrics in change(dataset, reported(dataset)).items()
+        for result in trained(dataset, metrics, arm="mix", ratio=ratio)
+    ]
+
+
+def directions(study, name, view):
+    """Of each test of a claim, whether it speaks for the claim or against it."""
+    claim = next(claim for claim in study.claims if claim.id == name)
+    judged = evaluate(claim, view)
+    assert judged.n == 3, judged.reason
+    found = []
+    for _, effect in judged.effects:
+        assert min(effect.p_for, effect.p_against) < 0.05
+        found.append(effect.p_for < effect.p_against)
+    return found
+
+
+ON_REPORTED = {
+    **{f"S{i}": [True, True] for i in (1, 2, 3, 4, 5, 6, 8, 11, 15)},
+    "S7": [False, True],  # MNIST falls, Fashion-MNIST rises
+    "S9": [False],
+    "S10": [True, True, True],
+    "S12": [True],
+    "S13": [True],
+    "S16": [False, False],
+    "CIFAR-10": [True] * 7,
+    "K7": [False],
+}
+
+
+@pytest.fixture
+def on_reported(seen):
+    """The report's own numbers as if they were ours."""
+    return seen(of_table())
+
+
+def test_claims_hold_of_the_report_s_numbers_where_it_says_so(study, on_reported):
+    found = {name: directions(study, name, on_reported) for name in ON_REPORTED}
+    assert found == ON_REPORTED
+    claims = [claim for claim in study.claims if not claim.control]
+    untested = {claim.id for claim in claims if claim.on_reported == "untested"}
+    assert untested | set(ON_REPORTED) >= {claim.id for claim in claims}
+    for claim in study.claims:
+        if claim.id in ON_REPORTED and claim.on_reported in ("holds", "fails"):
+            assert set(ON_REPORTED[claim.id]) == {claim.on_reported == "holds"}
+
+
+def change_test_sets(dataset, table):
+    """Original and synthetic test images exchanged."""
+    both = ("accuracy_original", "accuracy_synthetic")
+    names = dict(zip(both, reversed(both), strict=True))
+    return {
+        ratio: {names.get(name, name): value for name, value in metrics.items()}
+        for ratio, metrics in table.items()
+    }
+
+
+def change_data_sets(dataset, table):
+    """Fashion-MNIST and CIFAR-10 exchanged."""
+    names = {"fashion_mnist": "cifar10", "cifar10": "fashion_mnist"}
+    return reported(names.get(dataset, dataset))
+
+
+def change_ratios(one, other):
+    """Training sets of two ratios exchanged."""
+
+    def change(dataset, table):
+        names = {one: other, other: one}
+        return {names.get(ratio, ratio): metrics for ratio, metrics in table.items()}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (change_test_sets, {"S1": [False, False]}),
+        (change_data_sets, {"S11": [False, False], "S16": [False, True]}),
+        (change_ratios("1:0", "0:1"), {name: [False, False] for name in ("S2", "S3", "S15")}),
+        (change_ratios("1:0", "5:1"), {"S4": [False, False], "S6": [True, True], "S13": [False]}),
+        (change_ratios("1:1", "5:1"), {"S7": [True, False]}),
+        (change_ratios("6:1", "10:1"), {"S10": [False, True, False]}),
+        (change_ratios("6:1", "5:1"), {"S10": [False, True, True]}),
+        (change_ratios("10:1", "1:0"), {"S10": [True, True, False], "S9": [True]}),
+    ],
+)
+def test_exchanged_arms_give_the_reverse(study, seen, change, expected):
+    view = seen(of_table(change))
+    assert {name: directions(study, name, view) for name in expected} == expected
+
+
+PAIRS = {  # claim -> metric, arm that is to be better, arms that are to be worse
+    "S14": ("tail_recall_original", {"arm": "long_tail_filled"}, [{"arm": "long_tail_repeated"}]),
+    "S17": (
+        "accuracy_original",
+        {"arm": "few_filled", "n_real": 1000},
+        [{"arm": "few_repeated", "n_real": 1000}],
+    ),
+    "S18": (
+        "balanced_accuracy_original",
+        {"arm": "long_tail_filled"},
+        [{"arm": "long_tail"}, {"arm": "long_tail_repeated"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("better", [0.9, 0.6])
+@pytest.mark.parametrize("name", PAIRS)
+def test_untested_claims_ask_that_synthetic_images_help(study, seen, name, better):
+    metric, helped, others = PAIRS[name]
+    results = []
+    for dataset in ("mnist", "fashion_mnist"):
+        results += trained(dataset, {metric: better}, **helped, ratio="1:0")
+        for other in others:
+            results += trained(dataset, {metric: 0.75}, **other)
+    found = directions(study, name, seen(results))
+    assert found == [better > 0.75] * (2 * len(others))
+
+
+# ------------------------------------------------------------------ what does not fit
+def test_titles_of_pictures_are_not_cut_off(study, seen, figure, tmp_path):
+    entry = next(figure for figure in study.figures if figure["id"] == "fig1")
+    source = Source(study, {"shipped": None, "yours": seen(of_table())}, tmp_path)
+    KINDS["contrast"](figure, entry, source)
+    figure.canvas.draw()
+    right = figure.bbox.x1
+    for axes in figure.axes:
+        title = axes.get_title(loc="left")
+        assert title and axes._left_title.get_window_extent().x1 <= right, title
 
 
 @pytest.mark.parametrize(
