@@ -17,7 +17,9 @@ from replicate.report.figures import Drawn, files_of
 from replicate.report.tables import SIDES, Table
 
 FIELDS = {"question", "study", "what", "a", "b", "matched"}
+OPTIONAL = {"test", "n_test"}
 TEST = "paired_difference"
+TESTS = (TEST, "accuracy_difference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Difference:
         question: key of the question.
         study: module name.
         what: the arms in words.
-        test: the paired difference, as the claims of a study name theirs.
+        test: a test of the difference, as the claims of a study name theirs.
         matched: what both arms share.
     """
 
@@ -65,18 +67,24 @@ class Across:
 def load(path: Path) -> tuple[dict[str, str], list[Difference]]:
     """Questions and differences of a file such as `paper_configs/across/effects.toml`.
 
+    An effect may name its `test`, `"paired_difference"` unless it says `"accuracy_difference"`,
+    which holds the sampling of the test images and may name `n_test`.
+
     Raises:
-        ValueError: if an entry lacks a field, has another one, or asks an unknown question.
+        ValueError: if an entry lacks a field, has another one, names another test, or asks an
+            unknown question.
     """
     content = tomllib.loads(path.read_text())
     questions, found = content["questions"], []
     for entry in content["effects"]:
-        if set(entry) != FIELDS or entry["question"] not in questions:
+        known = FIELDS <= set(entry) <= FIELDS | OPTIONAL and entry.get("test", TEST) in TESTS
+        if not known or entry["question"] not in questions:
             raise ValueError(
-                f"{path}: expected effects with {', '.join(sorted(FIELDS))} and a question among "
-                f"{', '.join(questions)}. Received: {entry}"
+                f"{path}: expected effects with {', '.join(sorted(FIELDS))}, a test among "
+                f"{', '.join(TESTS)} and a question among {', '.join(questions)}. Received: {entry}"
             )
-        test = {"name": TEST, "a": entry["a"], "b": entry["b"]}
+        test = {name: entry[name] for name in ("a", "b", "n_test") if name in entry}
+        test["name"] = entry.get("test", TEST)
         words = {name: entry[name] for name in ("question", "study", "what", "matched")}
         found.append(Difference(test=test, **words))
     return questions, found
@@ -117,7 +125,8 @@ def _text(found: Found) -> str:
         return f"not run: {found.reason}"
     e = found.effect
     interval = f" [{e.low:+.4f}, {e.high:+.4f}]" if e.n > 1 else ""
-    return f"{e.effect:+.4f}{interval}, n = {e.n} ({found.label})"
+    note = f", {e.note}" if e.note else ""
+    return f"{e.effect:+.4f}{interval}, n = {e.n}{note} ({found.label})"
 
 
 def tables(across: Across, sides: Sequence[str] = SIDES) -> list[Table]:

@@ -1,4 +1,4 @@
-"""What claims compare: every run of each arm as a dot, with its mean and interval."""
+"""What claims compare: every unit of each arm as a circle, with its mean and interval."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from replicate.evaluation.statistics import mean_interval
-from replicate.report.claim_tests import NotRun, arm_of
+from replicate.evaluation import held_out
+from replicate.evaluation.statistics import Interval, mean_interval
+from replicate.report.claim_tests import Arm, NotRun, arm_of
 from replicate.report.config import StudyConfig
 from replicate.report.figure_base import COLOURS, Source, legend, named, routes_text
-from replicate.report.views import Sample, View
+from replicate.report.views import Sample, View, complete_rows
 
 ROW = 0.33  # inches
 BOUNDS = ("value", "above", "below")  # of a test, for the mean of its first arm
 SEVERAL = 4  # points of an arm that have a row each; more share one
+CIRCLE = "a circle is a run unless the row says otherwise"
 OTHER = "#2e8b57"  # of runs that stand in no table of reported numbers
 
 
@@ -28,23 +30,55 @@ class Row:
     Args:
         name: the arm.
         bounds: where its test's bounds lie on the axis.
+        units: what a circle is where the arm has several points in the row: a run, tested on the
+            points (`"images"`), or else a point, the mean of its runs.
         samples: side -> samples, one of each point.
+        n_test: side -> images that accuracies were measured on; none where they do not count.
     """
 
     name: str
     bounds: list[float]
+    units: str = "runs"
     samples: dict[str, list[Sample]] = dataclasses.field(default_factory=dict)
+    n_test: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the points are test images, which all runs share."""
+        return self.units == "images"
 
     def values(self, side: str) -> tuple[list[float], list[str]]:
-        """A side's runs with their generators; the mean of each point where there are several."""
+        """A side's circles and what each rests on: the generator of a run, or a point itself."""
         samples = self.samples[side]
+        if self.paired:
+            _, table, groups = complete_rows(samples)
+            return [sum(row) / len(row) for row in table], groups
         if len(samples) > 1:
             return [sample.mean for sample in samples], [str(i) for i in range(len(samples))]
         return list(samples[0].values.values()), [samples[0].groups[r] for r in samples[0].values]
 
+    def interval(self, side: str) -> Interval:
+        """Mean and 95 % interval, with the sampling of test images where the claim's test has it.
+
+        Ends are NaN where one circle says nothing of the others.
+        """
+        values, groups = self.values(side)
+        if self.paired:
+            _, table, groups = complete_rows(self.samples[side])
+            return held_out.image_interval(table, groups)
+        if side in self.n_test and len(values) > 1:
+            return held_out.binomial_interval(values, None, self.n_test[side], groups)
+        return mean_interval(values, groups)
+
     def counted(self, side: str) -> int:
         """How many runs a side has at least."""
         return min(sample.n for sample in self.samples[side])
+
+    @property
+    def label(self) -> str:
+        """The arm, and what a circle is unless it is a run."""
+        several = any(len(samples) > 1 for samples in self.samples.values())
+        return f"{self.name} (circles: {self.units})" if several and not self.paired else self.name
 
 
 def _bounds(test: Mapping[str, Any]) -> list[float]:
@@ -79,7 +113,7 @@ def rows_of(
             if tests and test.get("label") not in tests:
                 continue
             for role, reference in test.items():
-                if isinstance(reference, Mapping):
+                if isinstance(reference, Mapping) and role != "n_test":
                     bounds = _bounds(test) if role == "a" else []
                     for side, view in views:
                         _add(rows, test, reference, bounds, side, view)
@@ -94,12 +128,38 @@ def _add(rows: dict[str, Row], test, reference, bounds, side: str, view: View) -
     finished = arm.finished()
     if not finished:
         return
-    parts = [[point] for point in finished] if len(finished) <= SEVERAL else [finished]
-    for points in parts:
+    units = _units(arm, test)
+    if units == "images" and not complete_rows([arm.at(point) for point in finished])[0]:
+        return
+    few = len(finished) <= SEVERAL and units != "images"
+    for points in [[point] for point in finished] if few else [finished]:
         name = arm.name(None if len(points) > 1 else points[0])
-        row = rows.setdefault(name, Row(name, bounds))
+        row = rows.setdefault(name, Row(name, bounds, units))
         row.bounds = row.bounds or bounds
         row.samples[side] = [arm.at(point) for point in points]
+        n_test = _images(view, test)
+        if n_test:
+            row.n_test[side] = n_test
+
+
+def _units(arm: Arm, test: Mapping[str, Any]) -> str:
+    """What the circles of an arm with several points are."""
+    if arm.x == "image" and test["name"].startswith("accuracy_"):
+        return "images"
+    units = test.get("units", "replicates")
+    return units if units != "replicates" else f"{arm.x or 'point'}s, means of runs"
+
+
+def _images(view: View, test: Mapping[str, Any]) -> int:
+    """How many images a test takes its accuracies to be measured on; 0 if it does not say."""
+    n_test = test.get("n_test", 0) if test["name"].startswith("accuracy_") else 0
+    if not isinstance(n_test, Mapping):
+        return n_test
+    try:
+        samples = arm_of(view, n_test, None).samples
+    except NotRun:
+        return 0
+    return round(min((x for sample in samples for x in sample.values.values()), default=0))
 
 
 def _draw_row(axes, y: float, row: Row, views) -> None:
@@ -109,16 +169,16 @@ def _draw_row(axes, y: float, row: Row, views) -> None:
     mine = [(side, view) for side, view in views if side in row.samples]
     for index, (side, view) in enumerate(mine):
         height = y + 0.22 * (index - (len(mine) - 1) / 2)
-        values, groups = row.values(side)
+        values, _ = row.values(side)
         colour = COLOURS.get(side, OTHER)
         axes.plot(
             values, np.full(len(values), height), "o", ms=3.5, mfc="none", mec=colour, mew=0.8
         )
-        interval = mean_interval(values, groups)
+        interval = row.interval(side)
         half = interval.half_width if np.isfinite(interval.half_width) else None
         axes.errorbar(
             interval.mean, height, xerr=half, fmt="|", ms=10, mew=1.8, capsize=2.5, color=colour,
-            zorder=4, label=f"{named(side, view)}: mean, 95 % interval; a circle is a run",
+            zorder=4, label=f"{named(side, view)}: mean, 95 % interval; {CIRCLE}",
         )  # fmt: skip
 
 
@@ -128,7 +188,9 @@ def arms(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     `panels` lists `{ xlabel, claims, tests }`: claims by their ids, whose arms share the axis
     `xlabel`; only those of the tests with these labels, if there are any.
     Dotted lines are the bounds that a claim sets for an arm's own mean. A circle is a run, or a
-    point (a class, an epoch) of an arm that has several.
+    point (a class, an epoch) of an arm that has several, which its row says; where images are the
+    points it is a run over all of them. Intervals hold the sampling of test images where the test
+    does.
     """
     views, panels = source.views(), entry["panels"]
     found = [
@@ -156,7 +218,7 @@ def _draw_panel(axes, panel: Mapping[str, Any], claims, views) -> None:
                     0.0, y - 0.68, f" {name}", fontsize=8.5, va="center", weight="bold",
                     transform=axes.get_yaxis_transform(),
                 )  # fmt: skip
-            ticks.append((y, textwrap.fill(row.name, 52)))
+            ticks.append((y, textwrap.fill(row.label, 52)))
             _draw_row(axes, y, row, views)
             y += 1
         y += 0.8 if rows else 0.0

@@ -74,7 +74,8 @@ def _draw_measured(axes, curve: Curve, colour: str, style: str) -> None:
         )
 
 
-def _draw_reported(axes, cells: Iterable[Cell], colour: str, step: int) -> None:
+def _draw_reported(axes, cells: Iterable[Cell], colour: str, step: int) -> bool:
+    """Draw a reported curve; returns whether there is one."""
     cells = list(cells)
     if cells:
         x = [step * cell.selector.epoch for cell in cells]
@@ -82,6 +83,7 @@ def _draw_reported(axes, cells: Iterable[Cell], colour: str, step: int) -> None:
             x, [cell.reported for cell in cells], ":", color=colour, lw=1.1, marker="o", ms=2.2,
             mfc="white", mew=0.7, zorder=4,
         )  # fmt: skip
+    return bool(cells)
 
 
 def _draw_sampling(axes, source: Source, panel: Mapping[str, Any], x: float) -> None:
@@ -98,13 +100,14 @@ def _draw_sampling(axes, source: Source, panel: Mapping[str, Any], x: float) -> 
     axes.annotate(text, (x, high), fontsize=7, color=REPORTED, ha="center", va="bottom")
 
 
-def _key(figure, entry: Mapping[str, Any], sides: Mapping[str, str]) -> None:
-    """One legend: colours are arms, line styles say whose."""
+def _key(figure, entry: Mapping[str, Any], shown: set[str], sides: Mapping[str, str]) -> None:
+    """One legend: colours are the arms that are shown, line styles say whose."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=colour, lw=2, label=arm["label"])
         for colour, arm in zip(PALETTE, entry["arms"], strict=False)
+        if arm["label"] in shown
     ]
     if any("reported" in panel for panel in entry["panels"]):
         handles.append(
@@ -131,15 +134,17 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     styles = DASHES if len(source.views()) > 1 else dict.fromkeys(DASHES, "-")
     said: dict[str, dict[str, str]] = {}
     routes: dict[str, frozenset[str]] = {}
+    shown: set[str] = set()
     for axes, panel in zip(several, panels, strict=True):
         for colour, arm in zip(PALETTE, entry["arms"], strict=False):
             cells = source.config.cells if "reported" in arm and "reported" in panel else ()
-            _draw_reported(
+            if _draw_reported(
                 axes,
                 (c for c in cells if (c.block, c.line) == (panel["reported"], arm["reported"])),
                 colour,
                 arm.get("reported_steps", 1) if by_steps else 1,
-            )
+            ):
+                shown.add(arm["label"])
             selector = selector_of(entry["source"], **arm["settings"])
             selector = dataclasses.replace(selector, curve=panel["curve"])
             for side, view in source.views():
@@ -147,6 +152,7 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
                 if curve is None:
                     continue
                 _draw_measured(axes, curve, colour, styles[side])
+                shown.add(arm["label"])
                 name = named(side, view)
                 said.setdefault(name, {})[arm["label"]] = curve.n
                 routes[name] = routes.get(name, frozenset()) | curve.routes
@@ -156,7 +162,7 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     if not said and not any("reported" in panel for panel in panels):
         figure.clear()
         return empty_panel(figure, [])
-    _key(figure, entry, {name: styles[name.split()[0]] for name in said})
+    _key(figure, entry, shown, {name: styles[name.split()[0]] for name in said})
     return [f"{name}: {_counts(runs)}, {routes_text(routes[name])}" for name, runs in said.items()]
 
 

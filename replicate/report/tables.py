@@ -192,8 +192,8 @@ def extras_tables(
     """Numbers without a reported counterpart, a row a point.
 
     With `metric`, the same points under the base settings stand beside; with `metrics`, a column
-    each, accuracies on `n_test` images where that is given, and with `every_run` rows of the other
-    runs as well.
+    each, and with `every_run` rows of the other runs as well. Where `n_test` is given they are
+    accuracies on so many images; it is a number, or the metric by which each record says it.
     """
     views, others = list(views), list(others)
     return [
@@ -230,7 +230,7 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
     for view in views:
         for point in _groups(view, plain, entry):
             arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
-            n_test = entry.get("n_test", 0)
+            n_test = _images(view, plain.at(**point), entry.get("n_test", 0))
             texts = [_sample_text(view, arm, n_test) if view.sample(arm).n else "-" for arm in arms]
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
@@ -239,6 +239,14 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
         rows = [row for row in rows if any(", n = " in text for text in row)] or rows
     names = tuple(metric.replace("_", " ") for metric in metrics)
     return _extra(entry, ("side", "run", "point", *names), rows)
+
+
+def _images(view: View, selector: Selector, n_test: int | str) -> int:
+    """How many test images there were: the fewest that records say, or the number itself."""
+    if not isinstance(n_test, str):
+        return n_test
+    values = view.sample(dataclasses.replace(selector, metric=n_test)).values.values()
+    return round(min(values, default=0))
 
 
 def _sample_text(view: View, selector: Selector, n_test: int = 0) -> str:

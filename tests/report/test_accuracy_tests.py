@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from replicate.report.cells import measure
-from replicate.report.claim_tests import TESTS, gather, run_test
+from replicate.report.claim_tests import TESTS, Data, gather, run_test
 from replicate.report.claims import evaluate
 from replicate.report.config import Claim, Selector, Series
 from replicate.report.digitised import read_rows
@@ -83,6 +83,22 @@ def test_binomial_error_joins_where_images_are_not_told_apart(view, lay, tables)
     assert same.p_for < 0.05 and same.note == "76 images, binomial"
 
 
+def test_images_are_counted_by_the_records(view, lay, config, tables):
+    """The fewest of the replicates that are compared: one of them lacks six images."""
+    counted = results(lay, tables)
+    for trial, metrics in counted:
+        metrics["n_val"] = 70 if trial.replicate == 2 else IMAGES
+    made = view(counted)
+    series = Selector("classifier", {"arm": "real", "p": 1.0}, "n_val")
+    more = {**config.series, "images": Series("images", "images", series, "")}
+    made.config = dataclasses.replace(made.config, series=more)
+    test = {"name": "accuracy_difference", **BY_RUN, "n_test": {"series": "images"}}
+    effect, fixed = effect_of(made, test), effect_of(made, test | {"n_test": 70})
+    assert effect.note == "70 images, binomial"
+    assert (effect.effect, effect.low, effect.high) == (fixed.effect, fixed.low, fixed.high)
+    assert fixed.high > effect_of(made, test | {"n_test": IMAGES}).high
+
+
 def test_equivalence_of_one_arm_to_a_value(view, lay, tables):
     made = view(results(lay, tables))
     mean = float(tables[0].mean())
@@ -104,6 +120,24 @@ def test_ratio_is_a_geometric_mean(view, lay):
     zero = view(lay.accuracy([0.0] * 3, "real", 1.0) + results[3:], "zero")
     effect = effect_of(zero, test)
     assert (effect.p_for, effect.p_against) == (1.0, 1.0) and "no ratio" in effect.note
+
+
+def test_ratio_over_several_is_one_of_two_samples():
+    """Five fruits over four digits: no pairs, so the spread of both joins."""
+    a, b = [2.8, 3.1, 2.5, 3.6, 2.9], [1.0, 1.2, 0.9, 1.1]
+    arms = {"a": [[x] for x in a]} | {f"b{i}": [[x]] * len(a) for i, x in enumerate(b)}
+    groups = [str(i) for i in range(len(a))]
+    data = Data(arms, dict.fromkeys(arms, [None]), groups, len(a), [], caveat="5 fruits")
+    effect = run_test(data, {"name": "ratio", "above": 1.5})
+    logs = [np.log(a) - np.log(1.5), np.log(b)]
+    expected = stats.ttest_ind(*logs, equal_var=False)
+    low, high = expected.confidence_interval()
+    assert effect.effect == pytest.approx(1.5 * math.exp(logs[0].mean() - logs[1].mean()))
+    found = effect.p_for, effect.low, effect.high
+    assert found == pytest.approx((expected.pvalue, 1.5 * math.exp(low), 1.5 * math.exp(high)))
+    assert effect.note == "5 against 4"
+    other = run_test(data, {"name": "ratio", "above": 9.0})
+    assert other.p_against < 0.01 and (other.low, other.high) == (effect.low, effect.high)
 
 
 def test_points_of_a_curve_are_its_epochs(view, lay):

@@ -4,10 +4,13 @@ import types
 
 import numpy as np
 import pytest
+from report_stores import trials_of
 from scipy import stats
 
+from replicate.evaluation.held_out import image_interval
 from replicate.report import across
-from replicate.report.config import load_all
+from replicate.report.config import load, load_all
+from replicate.report.views import views_of
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "across" / "effects.toml"
@@ -23,6 +26,23 @@ a = { series = "synthetic", p = 1.0 }
 b = { series = "real", p = 1.0 }
 matched = "size"
 """
+
+
+@pytest.fixture
+def seen_fruits(fake):
+    """A view of three networks of two arms, and which of 76 images each recognises."""
+    made = trials_of("fruits_gan", dataset="fids30", seed=0)
+    rng, results, rights = np.random.default_rng(2), [], {"real": [], "synthetic": []}
+    for arm, rows in rights.items():
+        for replicate in range(3):
+            more = {"point": "picked", "storage": "jpeg"} if arm == "synthetic" else {}
+            rows.append((rng.random(76) < 0.7).astype(int).tolist())
+            trial = made("classifier", replicate, arm=arm, epochs=48, **more)
+            results.append((trial, {"val_right_last": rows[-1]}))
+    store = fake("fruits", "fruits_gan")
+    store.add(results, shipped=True)
+    config = load(project_root() / "paper_configs" / "fruits_gan.toml")
+    return views_of("yours", store.root, config)[0], rights
 
 
 @pytest.fixture
@@ -60,6 +80,42 @@ def test_the_figure_shows_what_was_run(measured):
     assert across.figure(across.Across(measured.questions, [])) is None
 
 
+def test_a_difference_may_hold_the_sampling_of_its_images(tmp_path, seen_fruits):
+    """By the same test as the claims, image by image; 76 of them."""
+    path = tmp_path / "effects.toml"
+    path.write_text("""
+[questions]
+replace = "In place"
+[[effects]]
+question = "replace"
+study = "fruits_gan"
+what = "fruit"
+test = "accuracy_difference"
+a = { series = "f_synthetic_last_images" }
+b = { series = "f_real_last_images" }
+matched = "neither"
+""")
+    view, rights = seen_fruits
+    page = types.SimpleNamespace(module="fruits_gan", sides={"shipped": None, "yours": view})
+    measured = across.measure(path, [page])
+    ((_, (found,)),) = measured.rows
+    interval = image_interval(np.subtract(rights["synthetic"], rights["real"]))
+    effect = found.effect
+    assert (effect.effect, effect.low, effect.high) == pytest.approx(
+        (interval.mean, interval.low, interval.high)
+    )
+    assert across.tables(measured)[0].rows[0][-1].endswith("n = 3, 76 images, paired (paper)")
+
+
+def test_differences_of_few_images_hold_their_sampling():
+    """The rows of fruits_gan rest on 76 images, as its claims do."""
+    mine = [d for d in across.load(PATH)[1] if d.study == "fruits_gan"]
+    assert {d.test["name"] for d in mine} == {"accuracy_difference"}
+    assert {"f_synthetic_last_images", "f_synthetic_size_matched_last_images"} == {
+        d.test["a"]["series"] for d in mine if d.question == "replace"
+    }
+
+
 def test_every_arm_of_the_file_is_a_series_of_its_study():
     configs = {c.module: c for c in load_all(project_root() / "paper_configs")}
     for difference in across.load(PATH)[1]:
@@ -67,7 +123,14 @@ def test_every_arm_of_the_file_is_a_series_of_its_study():
             assert difference.test[role]["series"] in configs[difference.study].series
 
 
-@pytest.mark.parametrize("change", [("matched", "like"), ('"replace"\nstudy', '"buy"\nstudy')])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("matched", "like"),
+        ('"replace"\nstudy', '"buy"\nstudy'),
+        ("matched", 'test = "sign_test"\nmatched'),
+    ],
+)
 def test_a_malformed_file_is_refused(tmp_path, change):
     path = tmp_path / "effects.toml"
     path.write_text(ENTRY)

@@ -8,7 +8,12 @@ import pytest
 from matplotlib.colors import to_hex
 from report_stores import trials_of
 
-from replicate.evaluation.held_out import exact_interval, widened
+from replicate.evaluation.held_out import (
+    binomial_interval,
+    exact_interval,
+    image_interval,
+    widened,
+)
 from replicate.evaluation.statistics import mean_interval
 from replicate.report import figure_kinds
 from replicate.report.cells import compare
@@ -88,6 +93,86 @@ def test_curves_stand_over_the_authors_own(drawn, study):
     assert (first.min(), first.max()) == pytest.approx((0.21 - half, 0.21 + half), abs=1e-6)
     assert captions == ["yours (paper): n = 3 networks an arm, data: package"]
     assert loss.get_yscale() == "log"
+
+
+def in_legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_only_arms_that_are_drawn_stand_in_the_legend(drawn):
+    """Of arms without a curve of ours and without a reported one a colour would mean nothing."""
+    figure, _ = drawn("arms_fids30", runs("real", 23) + runs("synthetic_size_matched", 23))
+    assert in_legend(figure)[:2] == ["original", "synthetic, as many as original"]
+    assert len(in_legend(figure)) == 3  # and whose the lines are
+    figure, _ = drawn("fig12", runs("real", 23))  # the others have the authors' own curve
+    assert in_legend(figure)[:4] == ["original", "augmented", "synthetic", "reported"]
+    figure, _ = drawn("steps_fids30", [])
+    assert in_legend(figure) == ["original", "synthetic", "reported"]
+
+
+def rights(arm, shares, replicates=3):
+    """Networks of an arm with the share of 76 images that each recognises in its best epoch."""
+    rng = np.random.default_rng(7)
+    return [
+        (classifier(arm, r), {
+            "val_right_best_selected_on_test": (rng.random(76) < share).astype(int).tolist(),
+        })
+        for r, share in zip(range(replicates), shares, strict=True)
+    ]  # fmt: skip
+
+
+def row_of(figure, panel, name):
+    """Circles and ends of the interval of the first row whose name starts so."""
+    axes = figure.axes[panel]
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    height = next(y for y, text in ticks if text.get_text().replace("\n", " ").startswith(name))
+    circles = [
+        line.get_xdata() for line in axes.lines
+        if line.get_marker() == "o" and line.get_ydata()[0] == height
+    ]  # fmt: skip
+    bars = [c.lines for c in axes.containers if c.lines[0].get_ydata()[0] == height]
+    return circles[0], bars[0][2][0].get_segments()[0][:, 0]
+
+
+def test_circles_by_image_are_runs_with_the_interval_of_the_claim(drawn):
+    results = rights("real", (0.7, 0.72, 0.75)) + rights("synthetic_size_matched", (0.5, 0.6, 0.6))
+    figure, _ = drawn("compared", results)
+    tables = [outcome["val_right_best_selected_on_test"] for _, outcome in results[:3]]
+    circles, ends = row_of(figure, 0, "FIDS30, original:")
+    assert circles == pytest.approx(np.mean(tables, axis=1))
+    interval = image_interval(tables)
+    assert ends == pytest.approx((interval.low, interval.high))
+    assert "circles:" not in "".join(t.get_text() for t in figure.axes[0].get_yticklabels())
+    assert "a circle is a run unless the row says otherwise" in in_legend(figure)[0]
+
+
+@pytest.mark.parametrize("n", [3000, 8405])
+def test_intervals_of_accuracies_are_those_of_the_records_own_images(drawn, n):
+    """K1's: the binomial error of as many images as the records count."""
+    values, made = [0.11, 0.09, 0.10], {"point": "picked", "storage": "jpeg", "dataset": "mnist"}
+    results = [
+        (classifier("label_shuffled", r, **made), {"val_accuracy_last": value, "n_val": n})
+        for r, value in enumerate(values)
+    ]
+    figure, _ = drawn("compared", results)
+    circles, ends = row_of(figure, 0, "MNIST, synthetic with permuted labels")
+    assert circles.tolist() == values
+    interval = binomial_interval(values, None, n)
+    assert ends == pytest.approx((interval.low, interval.high))
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(labels) == 1  # how many images there are is no arm
+
+
+def test_circles_by_class_are_classes(drawn):
+    results = [
+        (trial("generator", 0, klass=klass, gan_learning_rate=0.0002), {"train_seconds": 5.0 + i})
+        for i, klass in enumerate(("limes", "grapes", "coconuts", "bananas", "apples"))
+    ]
+    figure, _ = drawn("compared", results)
+    circles, _ = row_of(figure, 2, "FIDS30: generator, seconds of training")
+    assert sorted(circles) == [5, 6, 7, 8, 9]
+    names = [text.get_text() for text in figure.axes[2].get_yticklabels()]
+    assert [name.replace("\n", " ")[-18:] for name in names] == ["g (circles: fruits)"[-18:]]
 
 
 def test_sampling_of_few_images_is_drawn_once(drawn, study):
@@ -229,12 +314,13 @@ def test_tables_of_few_images_hold_their_sampling(seen, study):
 
     values = [52 / 76, 54 / 76, 53 / 76]
     results = [
-        (classifier("real", r), {"val_accuracy_last": value}) for r, value in enumerate(values)
+        (classifier("real", r), {"val_accuracy_last": value, "n_val": 76 - (r == 1)})
+        for r, value in enumerate(values)
     ]
     entry = next(e for e in study.extras if e["id"] == "arms_fids30")
     entry = entry | {"metrics": ["val_accuracy_last"]}
     alone = dataclasses.replace(study, extras=(entry,))
     (table,) = extras_tables(alone, [seen(results)])
-    wide = widened(mean_interval(values), 76)
+    wide = widened(mean_interval(values), 75)  # one of them has an image less
     assert table.rows[0][3] == f"0.6974 [{wide.low:.4f}, {wide.high:.4f}], n = 3"
     assert wide.high - wide.low > 0.2
