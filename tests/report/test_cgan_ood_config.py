@@ -6,6 +6,7 @@ And its claims say of the report's own numbers what the report says.
 import functools
 import math
 
+import numpy as np
 import pytest
 from report_stores import trials_of
 
@@ -370,13 +371,18 @@ def test_untested_claims_ask_that_synthetic_images_help(study, seen, name, bette
 # ------------------------------------------------------------------ what does not fit
 def test_titles_of_pictures_are_not_cut_off(study, seen, figure, tmp_path):
     entry = next(figure for figure in study.figures if figure["id"] == "fig1")
-    source = Source(study, {"shipped": None, "yours": seen(of_table())}, tmp_path)
+    shown = {"images": np.zeros((10, 32, 32, 3), np.uint8), "labels": np.arange(10)}
+    own = {"dataset": "cifar10", "source": "stylegan2_ada_own"}
+    made = [(trial("judge", **own), {"examples": shown})]
+    made += [(trial("synthetic", **own), {"preview": shown})]
+    source = Source(study, {"shipped": None, "yours": seen(made, shipped=False)}, tmp_path)
     KINDS["contrast"](figure, entry, source)
     figure.canvas.draw()
-    right = figure.bbox.x1
+    substitute = figure.axes[-1]
+    assert substitute.images and "substitute" in substitute.get_title(loc="left")
     for axes in figure.axes:
-        title = axes.get_title(loc="left")
-        assert title and axes._left_title.get_window_extent().x1 <= right, title
+        box = axes._left_title.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1, axes.get_title(loc="left")
 
 
 @pytest.mark.parametrize(
