@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from replicate.models.dcgan import ARCHS, DCGAN, build_discriminator, build_generator
+from replicate.training.loop import resident_steps
+from replicate.training.optimizers import FusedAdam
 
 # ------------------------------------------------- the networks written out in NumPy, PyTorch's way
 
@@ -240,6 +242,45 @@ def test_wasserstein_critic_steps_and_penalty():
         changed.append(not np.array_equal(before, model.generator.get_weights()[0]))
     assert changed == [False, False, True] * 2
     assert ((share.numpy() >= 0) & (share.numpy() < 1)).all() and np.ptp(share) > 0.1
+
+
+def tiny_wasserstein():
+    """The model with networks of one or two layers in place of its own, and fused Adam."""
+    keras.utils.set_random_seed(7)
+    model = DCGAN(noise_seed=5, gan_loss="wgan-gp", critic_steps=2)
+    layers = keras.layers
+    drawn = [layers.Dense(32 * 32 * 3, "tanh"), layers.Reshape((32, 32, 3))]
+    model.generator = keras.Sequential([keras.Input((100,)), *drawn])
+    judged = [layers.Conv2D(4, 4, 4), layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)]
+    model.discriminator = keras.Sequential([keras.Input((32, 32, 3)), *judged])
+    model.compile(*(FusedAdam(1e-3, beta_1=0.5) for _ in range(2)))
+    return model
+
+
+def test_wasserstein_steps_are_the_same_in_a_graph_of_many_with_fused_adam():
+    """As generators are trained: the generator's turn is a branch of the graph."""
+    images, labels = batch(16)
+    in_graph, stepped = tiny_wasserstein(), tiny_wasserstein()
+    before = in_graph.generator.get_weights()
+    run = resident_steps(
+        lambda *parts: in_graph.train_step(parts), tf.constant(images), tf.constant(labels)
+    )
+    rows = np.arange(16).reshape(4, 4)
+    values = run(rows)
+    for step, part in enumerate(rows):
+        expected = stepped.train_step((images[part], labels[part]))
+        assert list(values) == list(expected)
+        for name, value in expected.items():
+            assert values[name][step] == pytest.approx(float(value), rel=1e-3, abs=1e-5), name
+        if step == 0:
+            for a, b in zip(before, stepped.generator.get_weights(), strict=True):
+                np.testing.assert_array_equal(a, b)
+    for model in (in_graph, stepped):
+        assert [int(o.iterations) for o in (model.optimizer, model.d_optimizer)] == [2, 4]
+    for a, b in zip(in_graph.get_weights(), stepped.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for a, b in zip(before, in_graph.generator.get_weights(), strict=True):
+        assert np.abs(a - b).max() > 1e-3  # two updates
 
 
 def test_reduced_precision_stays_near_and_keeps_float32_weights():
