@@ -40,7 +40,7 @@ class Checkpoints:
     Args:
         folder: where they lie; made at the first save.
         trial: the trial; a checkpoint of another specification is refused.
-        owners: name -> object with `.variables` (network, optimizer, average).
+        owners: name -> object with `.variables` (network, optimizer, average, lane).
 
     Attributes:
         earlier_seconds: wall time of the work that `restore` found done, by all processes before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from replicate.runs.files import write_array
 from replicate.runs.study import Outcome, data_provenance
-from replicate.training.checkpoints import save_weights
+from replicate.training.checkpoints import Checkpoints, save_weights
 from replicate.training.lanes import LaneJob, LaneResult, LaneTrainer
 
 
@@ -136,6 +137,7 @@ def _lane_job(trial, spec, context):
         keep_weights=spec.keep,
         probes_at=spec.probes_at,
         epoch_data=spec.epoch_data,
+        checkpoints=functools.partial(Checkpoints, context.checkpoint_dir(trial), trial),
     )
 
 

@@ -15,13 +15,11 @@ variable, a product.
 Sums are taken in another order than Keras', so results agree to rounding, not bit for bit.
 """
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import tensorflow as tf
 
-from replicate.training.lane_programs import GraphProgram
+from replicate.training.lane_programs import GraphProgram, LaneState
 from replicate.training.optimizers import adam_scalars
 
 MAX_STEPS = 200
@@ -66,7 +64,7 @@ class FastLeNetProgram(GraphProgram):
         """Returns the training state of a freshly built network."""
         weights = [tf.identity(v.value) for v in model.trainable_variables]
         zeros = [tf.zeros_like(w) for w in weights]
-        return SimpleNamespace(weights=weights, slots=[zeros, zeros], rest=[], step=0)
+        return LaneState(weights, slots=[zeros, list(zeros)], rest=[])
 
     def train(self, state, batches, labels, images=None):
         """Trains on consecutive batches of resident images; see `GraphProgram.train`."""
@@ -76,7 +74,7 @@ class FastLeNetProgram(GraphProgram):
         state.weights, *state.slots, losses, hits = self._loop(
             state.weights,
             *state.slots,
-            tf.constant(state.step),
+            state.step,
             tf.constant(steps),
             tf.constant(valid),
             tf.constant(padded),

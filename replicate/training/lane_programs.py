@@ -7,7 +7,6 @@ side, and a lane computes exactly the same whatever its neighbours do.
 
 import functools
 import json
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -106,6 +105,43 @@ def count_hits(labels, outputs):
     return tf.reduce_sum(tf.cast(tf.equal(guess, labels), tf.int32))
 
 
+class LaneState:
+    """All that training changes in one network.
+
+    Args:
+        weights: Trainable weights, one variable or a list of tensors.
+        slots: The optimizer's two states, each as the weights are.
+        rest: Tensors of the other variables: running statistics, states of random layers.
+    """
+
+    def __init__(self, weights, slots, rest):
+        self.weights, self.slots, self.rest = weights, slots, rest
+        self.step = tf.constant(0)
+
+    @property
+    def variables(self):
+        """All of it as variables, in a fixed order, as `Checkpoints` saves and restores them."""
+        found = [_Place(vars(self), "step")]
+        for part in (self.weights, *self.slots, self.rest):
+            places = isinstance(part, list)
+            found += [_Place(part, i) for i in range(len(part))] if places else [part]
+        return found
+
+
+class _Place:
+    """Where a tensor is held, as a variable: assigning puts another tensor there."""
+
+    def __init__(self, holder, place):
+        self.holder, self.place = holder, place
+        self.shape = holder[place].shape
+
+    def numpy(self):
+        return self.holder[self.place].numpy()
+
+    def assign(self, value):
+        self.holder[self.place] = tf.constant(value)
+
+
 class GraphProgram:
     """General lane: any supported network, by gradient tape, with one fused optimizer update.
 
@@ -134,12 +170,15 @@ class GraphProgram:
         flat = np.concatenate(
             [keras.ops.convert_to_numpy(v).ravel() for v in model.trainable_variables]
         )
-        return SimpleNamespace(
+        return LaneState(
             weights=tf.Variable(flat),
             slots=[tf.Variable(tf.zeros_like(flat)) for _ in range(2)],
             rest=[tf.identity(v.value) for v in model.non_trainable_variables],
-            step=0,
         )
+
+    def owners(self, state):
+        """Returns what a checkpoint holds of a state, by the route, which must not change."""
+        return {self.route: state}
 
     def train(self, state, batches, labels, images=None):
         """Trains on consecutive batches.
@@ -158,7 +197,7 @@ class GraphProgram:
             state.weights.handle,
             [slot.handle for slot in state.slots],
             state.rest,
-            tf.constant(state.step),
+            state.step,
             tf.constant(batches),
             labels,
             self.data.images if images is None else images,
@@ -236,6 +275,11 @@ class KerasProgram:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=self.job.from_logits)
         model.compile(optimizer=make_optimizer(self.job.optimizer), loss=loss, metrics=["accuracy"])
         return model
+
+    def owners(self, model):
+        """Returns what a checkpoint holds of a built network; see `GraphProgram.owners`."""
+        model.optimizer.build(model.trainable_variables)
+        return {self.route: model, "optimizer": model.optimizer}
 
     def train(self, model, batches, labels, images=None):
         """Trains on consecutive batches; see `GraphProgram.train`."""

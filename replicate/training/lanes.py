@@ -7,8 +7,9 @@ indices, nothing is copied. Set TensorFlow's threads before it starts, as
 `replicate.runs.worker.thread_profile` says.
 
 A lane's result is the same bit for bit whatever the other lanes do, however many there are, and in
-whichever order jobs come (under the same thread profile). Lanes are not checkpointed: a classifier
-takes seconds to a minute, and one that is killed starts again.
+whichever order jobs come (under the same thread profile). A job may have checkpoints: a lane writes
+one at the end of an epoch if the last is a minute old, so most classifiers, done in less, write
+none. A lane that was killed goes on from there, to the same result bit for bit.
 """
 
 import concurrent.futures
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from replicate.training.checkpoints import Checkpoints
 from replicate.training.fast_lenet import FastLeNetProgram
 from replicate.training.lane_programs import (
     EVAL_BATCH,
@@ -34,6 +36,7 @@ from replicate.training.lane_programs import (
 from replicate.training.optimizers import complete_spec
 
 CHUNK_STEPS = 200
+CURVES = {"train_loss", "train_accuracy", "batch_loss", "test_loss_curve", "test_accuracy_curve"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +64,9 @@ class LaneJob:
             and labels `(n,)`, in the resident ones' place in that epoch; `indices` are theirs.
         probes_at: Epoch (from 1) to the names of the trainer's probe sets that the network is
             tested on after that epoch.
+        checkpoints: Owners of variables to the `Checkpoints` that hold them; `indices`,
+            `epoch_data` and `probes_at` then depend on the epoch alone, and the network is built.
+            None: a lane that is stopped starts again. They are left to the caller to remove.
     """
 
     key: Any
@@ -79,6 +85,7 @@ class LaneJob:
     keep_weights: bool = True
     epoch_data: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
     probes_at: Callable[[int], Iterable[str]] = lambda epoch: ()
+    checkpoints: Callable[[dict[str, Any]], Checkpoints] | None = None
 
     def __post_init__(self):
         if self.batch_size < 1 or self.epochs < 1:
@@ -127,7 +134,8 @@ class LaneResult:
         predictions: Class given to each test image, `(n,)` int64, or None.
         weights: Final weights in the order of `model.get_weights()`, or None.
         probes: (name of a probe set, epoch from 1) to what the network made of it.
-        wall_seconds: Time in the lane, neighbours included.
+        wall_seconds: Time in the lane, neighbours included, and in lanes of earlier processes up
+            to their checkpoints.
         error: The exception that ended the job, or None; then nothing else is filled in.
     """
 
@@ -146,6 +154,28 @@ class LaneResult:
     wall_seconds: float = 0.0
     error: BaseException | None = None
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was measured up to some epoch, as a checkpoint keeps it."""
+        found = {name: getattr(self, name) for name in CURVES if getattr(self, name) is not None}
+        for (name, epoch), probed in self.probes.items():
+            found |= {_probe_path(name, epoch, part): v for part, v in vars(probed).items()}
+        return found
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Takes what `arrays` gave, probes in the order in which they were taken."""
+        for name in CURVES & arrays.keys():
+            listed = isinstance(getattr(self, name), list)
+            setattr(self, name, arrays[name].tolist() if listed else arrays[name])
+        parts = [field.name for field in dataclasses.fields(Probed)]
+        for epoch in range(1, len(self.train_loss) + 1):
+            for name in self.job.probes_at(epoch):
+                values = [arrays[_probe_path(name, epoch, part)] for part in parts]
+                self.probes[name, epoch] = Probed(*(v if v.ndim else v.item() for v in values))
+
+
+def _probe_path(name, epoch, part):
+    return f"probe/{name}/{epoch}/{part}"
+
 
 class LaneTrainer:
     """Trains jobs in lanes over resident images.
@@ -161,6 +191,8 @@ class LaneTrainer:
         offset: Added after scaling, a number or one a channel.
         fast: Whether networks with a faster equivalent of their own are trained by it.
         probes: Name to images and labels of further test sets, see `LaneJob.probes_at`.
+        checkpoint_seconds: A lane whose job has checkpoints writes one at the end of an epoch if
+            the last is as old as this. No result depends on it.
 
     Raises:
         ValueError: If the scale is told by the type, and test images are uint8 and the resident
@@ -178,6 +210,7 @@ class LaneTrainer:
         offset=0.0,
         fast=True,
         probes=None,
+        checkpoint_seconds=60.0,
     ):
         if lanes < 1:
             raise ValueError(f"Expected at least one lane. Received: lanes={lanes}")
@@ -192,6 +225,7 @@ class LaneTrainer:
         }
         self.lanes = lanes
         self.fast = fast
+        self.checkpoint_seconds = checkpoint_seconds
         self._programs = {}
         self._programs_lock = threading.Lock()
         self._stopped = threading.Event()
@@ -229,8 +263,8 @@ class LaneTrainer:
             return LaneResult(job, error=exception)
 
     def _train(self, job, model):
-        """Trains one network from its first to its last epoch."""
-        start = time.perf_counter()
+        """Trains one network from its last checkpoint, or from the start, to its last epoch."""
+        start = saved = time.perf_counter()
         if job.dropout_seed is not None:
             _seed_random_layers(model, job.dropout_seed)
         program = self._program(job, model)
@@ -238,21 +272,15 @@ class LaneTrainer:
         labels = self._labels(job)
         test = self._test(job)
         result = LaneResult(job, program.route)
-        batch_losses, train = [], []
-        for epoch in range(job.epochs):
-            losses, hits, sizes = self._epoch(program, state, job, epoch, labels)
-            batch_losses.append(losses)
-            train.append((np.average(losses, weights=sizes), hits.sum() / sizes.sum()))
-            if job.evaluate_each_epoch and test is not None:
-                loss, accuracy, *_ = _evaluate(program, state, test, job.from_logits)
-                result.test_loss_curve.append(loss)
-                result.test_accuracy_curve.append(accuracy)
-            for name in job.probes_at(epoch + 1):
-                probed = Probed(*_evaluate(program, state, self.probes[name], job.from_logits))
-                result.probes[name, epoch + 1] = probed
-        result.train_loss, result.train_accuracy = np.array(train).T
-        if job.record_batch_loss:
-            result.batch_loss = np.concatenate(batch_losses)
+        checkpoints = job.checkpoints and job.checkpoints(program.owners(state))
+        first, measured = checkpoints.restore() if checkpoints else (0, {})
+        result.restore(measured)
+        for epoch in range(first, job.epochs):
+            trained = self._epoch(program, state, job, epoch, labels)
+            self._measure(result, program, state, epoch, test, trained)
+            if checkpoints and time.perf_counter() - saved >= self.checkpoint_seconds:
+                checkpoints.save(epoch + 1, result.arrays())
+                saved = time.perf_counter()
         if test is not None:
             result.test_loss, result.test_accuracy, result.predictions, _ = _evaluate(
                 program, state, test, job.from_logits
@@ -260,7 +288,25 @@ class LaneTrainer:
         if job.keep_weights:
             result.weights = program.weights(state)
         result.wall_seconds = time.perf_counter() - start
+        if checkpoints:
+            result.wall_seconds += checkpoints.earlier_seconds
         return result
+
+    def _measure(self, result, program, state, epoch, test, trained):
+        """Adds what one epoch gave and the tests after it to a result."""
+        job, (losses, hits, sizes) = result.job, trained
+        result.train_loss = np.append(result.train_loss, np.average(losses, weights=sizes))
+        result.train_accuracy = np.append(result.train_accuracy, hits.sum() / sizes.sum())
+        if job.record_batch_loss:
+            before = [] if result.batch_loss is None else [result.batch_loss]
+            result.batch_loss = np.concatenate([*before, losses])
+        if job.evaluate_each_epoch and test is not None:
+            loss, accuracy, *_ = _evaluate(program, state, test, job.from_logits)
+            result.test_loss_curve.append(loss)
+            result.test_accuracy_curve.append(accuracy)
+        for name in job.probes_at(epoch + 1):
+            probed = Probed(*_evaluate(program, state, self.probes[name], job.from_logits))
+            result.probes[name, epoch + 1] = probed
 
     def _epoch(self, program, state, job, epoch, labels):
         """Trains one epoch; returns loss, hits and size of each batch."""
@@ -365,5 +411,5 @@ def _evaluate(program, state, test, from_logits):
         parts.append(np.array(outputs))
     outputs = np.concatenate(parts)
     guesses = np.argmax(outputs, axis=-1)
-    hits = np.count_nonzero(guesses == test.labels.numpy())
+    hits = int(np.count_nonzero(guesses == test.labels.numpy()))
     return loss / len(guesses), hits / len(guesses), guesses, outputs
