@@ -154,7 +154,8 @@ def test_points_are_kept_and_ordered_as_asked(views, study):
     ratios = [row[2] for row in found["extra_mnist_c"].rows]
     assert ratios == [f"ratio = {r}" for r in ("1:0", "10:1", "2:1", "1:1", "0:1")]
     arms = [row[2] for row in found["extra_add"].rows]
-    assert arms == [f"dataset = mnist, arm = {arm}, ratio = 5:1" for arm in ("add", "add_repeated")]
+    point = "dataset = mnist, source = cgan"
+    assert arms == [f"{point}, arm = {arm}, ratio = 5:1" for arm in ("add", "add_repeated")]
 
 
 def test_a_substitute_decides_no_claim(views, study):
