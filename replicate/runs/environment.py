@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from typing import Any
 
 CORES = "REPLICATE_CORES"  # environment variable: cores of a worker process, as 0,1
@@ -69,8 +70,29 @@ def core_numbers() -> list[int]:
     return [int(core) for core in share.split(",")] if share else list(range(os.cpu_count() or 1))
 
 
+def _computation() -> dict[str, Any]:
+    """Precision and graphics processors, where this process has loaded TensorFlow.
+
+    On graphics processors float32 products are in TF32 if `tf32` says so.
+    """
+    tensorflow, keras = sys.modules.get("tensorflow"), sys.modules.get("keras")
+    if tensorflow is None:
+        return {}
+    details = tensorflow.config.experimental.get_device_details
+    devices = tensorflow.config.list_physical_devices("GPU")
+    found = {
+        "precision": keras.config.dtype_policy().name if keras else "float32",
+        "gpus": [details(device).get("device_name", device.name) for device in devices],
+    }
+    if devices:
+        build = tensorflow.sysconfig.get_build_info()
+        found |= {name: build.get(f"{name}_version", "unknown") for name in ("cuda", "cudnn")}
+        found["tf32"] = tensorflow.config.experimental.tensor_float_32_execution_enabled()
+    return found
+
+
 def environment(threads: dict[str, int]) -> dict[str, Any]:
-    """Versions, processor, threads, precision and commit."""
+    """Versions, processors, threads, precision and commit."""
     return {
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},
@@ -78,6 +100,6 @@ def environment(threads: dict[str, int]) -> dict[str, Any]:
         "processor": _processor(),
         "cores": usable_cores(),
         "threads": threads,
-        "precision": "float32",
+        **_computation(),
         "commit": commit(),
     }
