@@ -1,9 +1,11 @@
 """The TensorFlow Datasets builder of FIDS30, on drawn files."""
 
+import shutil
 import threading
 import warnings
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,6 +71,11 @@ def test_manual_folder_gives_what_reading_the_folder_gives(builder, drawn, tmp_p
         np.testing.assert_array_equal(one.labels, other.labels)
     missing = f"fids30: 279 of 280 training images; missing: {MISSING}"
     assert prepared.deviations[0] == folder.deviations[0] == missing
+    others = (
+        f"fids30: split other has {2 * len(OTHER)} of 615 images and {len(OTHER)} of 20 classes"
+    )
+    assert prepared.deviations[1].startswith(f"{others}; absent: acerolas, avocados, ")
+    assert not set(OTHER) & set(prepared.deviations[1].split(", "))
 
 
 def test_download_is_unpacked_and_read(builder, drawn, tmp_path, monkeypatch):
@@ -99,7 +106,57 @@ def test_download_is_unpacked_and_read(builder, drawn, tmp_path, monkeypatch):
     assert builder.info.splits["test"].num_examples == 76
 
 
-def test_manual_folder_without_class_folders_is_refused(builder, tmp_path):
+@pytest.fixture
+def no_host(monkeypatch):
+    """The archive is out of reach, at once; TFDS itself would try for minutes."""
+    import tensorflow_datasets as tfds
+
+    def refuse(self, url):
+        raise ConnectionError(f"no way to {url}")
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", refuse)
+
+
+def test_manual_folder_without_class_folders_is_refused(builder, no_host, tmp_path):
     (tmp_path / "photographs" / "cars").mkdir(parents=True)
-    with pytest.raises(DataCorrupt, match="expected class folders strawberries.*Received: cars"):
+    with pytest.raises(
+        DataCorrupt, match="class folders strawberries.*Received: cars. .*no way to"
+    ):
         builder.download_and_prepare(download_config=manual(tmp_path / "photographs"))
+
+
+def test_what_others_keep_in_a_shared_manual_folder_does_not_stop_the_download(drawn, tmp_path):
+    """TFDS has one manual folder for all data sets by default."""
+    from replicate.data.fids30.fids30_dataset_builder import URL, _photographs
+
+    shared = tmp_path / "manual"
+    (shared / "cars").mkdir(parents=True)
+    (shared / "imagenet.tar").touch()
+    asked = []
+    manager = SimpleNamespace(
+        manual_dir=shared, download_and_extract=lambda url: asked.append(url) or drawn.parent
+    )
+    assert (_photographs(manager), asked) == (drawn, [URL])
+    (shared / "garden" / "apples").mkdir(parents=True)  # another set's, of one class
+    shutil.copytree(drawn, shared / "fruit" / "FIDS30")
+    assert (_photographs(manager), asked) == (shared / "fruit" / "FIDS30", [URL])
+
+
+def test_files_of_other_classes_that_are_no_images_are_named(tmp_path):
+    from replicate.data.fids30.fids30_dataset_builder import OTHER_CLASSES, other_files
+
+    for name in OTHER_CLASSES:
+        (tmp_path / name).mkdir()
+        for number in range(31 if name in OTHER_CLASSES[:15] else 30):
+            (tmp_path / name / f"{number}.JPG").touch()
+    complete, lines = other_files(tmp_path)
+    assert (len(complete), lines) == (615, [])
+    for file in (".DS_Store", "Thumbs.db"):
+        (tmp_path / "figs" / file).touch()
+    images, (line,) = other_files(tmp_path)
+    assert images == complete
+    assert line.endswith("1 files of the other classes are no images by their names and are not "
+                         "used: figs/Thumbs.db")  # fmt: skip
+    (tmp_path / "plums" / "0.JPG").unlink()
+    (_, (first, _)) = other_files(tmp_path)
+    assert first == "fids30: split other has 614 of 615 images and 20 of 20 classes"
