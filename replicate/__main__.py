@@ -6,12 +6,13 @@ import os
 import sys
 
 from replicate.data import inventory
-from replicate.runs.files import project_root
-from replicate.runs.flags import PRESETS, preset_path
+from replicate.runs.files import project_root, python_command
+from replicate.runs.flags import presets_of
 from replicate.runs.plan import protocol_keys
 from replicate.runs.store import Store
 from replicate.runs.study import SOURCES, Study, load_study
 
+DEFAULT = "runs"  # workdir
 USAGE = """usage: python -m replicate [workdir]
 
 Prints the studies with their state in workdir (default: runs), the data found, and what to run
@@ -27,11 +28,14 @@ def state(planned: dict[str, set[str]], mine: set[str], theirs: set[str]) -> str
     return ", ".join(shown)
 
 
-def next_command(study: Study, planned: dict[str, set[str]], mine: set[str]) -> str | None:
-    """The first preset of a study that is not finished, or None."""
+def next_command(
+    study: Study, planned: dict[str, set[str]], mine: set[str], workdir: str
+) -> str | None:
+    """The command of the first preset of a study that is not finished, or None."""
+    where = [] if workdir == DEFAULT else [f"--workdir={workdir}"]
     for preset in ("quick", "lite", "paper"):
         if planned.get(preset, set()) - mine:
-            return f"python -m {study.module} --preset={preset}"
+            return python_command(study.module, f"--preset={preset}", *where)
     return None
 
 
@@ -44,20 +48,17 @@ def overview(workdir: str) -> str:
         rows.append(f"  {name:<12} {citation}")
         study = load_study(f"replicate.{name}")
         rows.append(f"               {study.title}")
-        planned = {
-            preset: protocol_keys(study, preset)
-            for preset in PRESETS
-            if preset_path(name, preset).exists()
-        }
+        planned = {preset: protocol_keys(study, preset) for preset in presets_of(study)}
         mine, theirs = store.done_keys(name), shipped.done_keys(name)
         rows.append("               " + state(planned, mine, theirs))
-        following = following or next_command(study, planned, mine)
+        following = following or next_command(study, planned, mine, workdir)
     rows += ["", "Data"]
     for found in inventory():
         where = f"{found.route}: {found.path}" if found.route else "not found here"
         cached = ", cached" if found.cached else ""
         rows.append(f"  {found.name:<14} {where}{cached}")
-    rows += ["", "Next", f"  {following or 'make report'}"]
+    report = python_command("replicate.report", f"--workdir={workdir}")
+    rows += ["", "Next", f"  {following or report}"]
     return "\n".join(rows)
 
 
@@ -66,9 +67,9 @@ def main(arguments: list[str]) -> int:
     if any(argument.startswith("-") for argument in arguments) or len(arguments) > 1:
         print(USAGE)
         return 0 if set(arguments) & {"-h", "--help"} else 2
-    workdir = arguments[0] if arguments else "runs"
+    workdir = arguments[0] if arguments else DEFAULT
     if arguments and not os.path.isdir(workdir):
-        print(f"Expected a workdir. Received: {workdir!r}, which does not exist", file=sys.stderr)
+        print(f"Expected a workdir. Received: {workdir!r}, which is no folder", file=sys.stderr)
         return 2
     print(overview(workdir))
     return 0

@@ -6,12 +6,16 @@ import shlex
 import signal
 import sys
 import time
+from collections import defaultdict
 
 from absl import flags
 
 from replicate.runs import plan as planning
 from replicate.runs.executor import Executor, Settings
-from replicate.runs.flags import flag_values, parse
+from replicate.runs.files import python_command
+from replicate.runs.flags import flag_values, parse, presets_of
+from replicate.runs.preflight import Need, in_vain, needs_of, runnable
+from replicate.runs.publish import Reuse, choose_shipped, take_shipped
 from replicate.runs.store import Store
 from replicate.runs.study import Study
 
@@ -19,7 +23,12 @@ HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
 def main(study: Study, argv: list[str] | None = None) -> int:
-    """Run a study; returns 0 (all done), 1 (some trials failed), 2 (bad flags), 130 (stopped)."""
+    """Run a study.
+
+    Returns:
+        0 if all is done, but for what needs one of several data sets that is absent; 1 if trials
+        failed or are left; 2 if flags are bad or nothing can run; 130 if it was stopped.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     if set(arguments) & set(HELP):
         print(help_text(study))
@@ -27,18 +36,49 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     try:
         values = parse(study, arguments)
         plan, trials = planning.make_plan(study, values)
-    except (flags.Error, FileNotFoundError, ValueError) as error:
+        if not trials:
+            raise ValueError(f"Expected flags that ask for trials. Received: {_given(arguments)}")
+        store = Store(values.workdir)
+        reuse = choose_shipped(study, trials, store) if values.reuse_shipped else Reuse()
+        done = store.done_keys(study.name) - reuse.dropped_keys | reuse.taken_keys
+        left = [trial for trial in trials if trial.key not in done]
+        needs = needs_of(study, left, values)
+    except (flags.Error, OSError, ValueError) as error:
         print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
         return 2
-    store = Store(values.workdir)
+    described = planning.describe_plan(
+        study, plan, trials, store, taken=reuse.taken_keys, dropped=reuse.dropped_keys, needs=needs
+    )
     if values.plan:
-        print(planning.describe_plan(study, plan, trials, store))
+        print(described)
         return 0
     if values.reuse_shipped:
-        from replicate.runs.publish import reuse_shipped
+        print(f"{study.name}: {take_shipped(reuse, store)}")
+    if not left:
+        store.write_plan(plan)
+        print(
+            f"{study.name} {plan.label}: all {len(trials)} trials are done in {store.root}; "
+            "nothing to train."
+        )
+        return 0
+    print(described)
+    able = runnable(left, done, needs)
+    for need in needs:
+        if need.absent:
+            print(_left_out(study, need), file=sys.stderr)
+    if not able:
+        return 2 if in_vain(trials, needs) else 0
+    store.write_plan(plan)
+    return execute(study, values, plan, trials, able, store, arguments)
 
-        print(reuse_shipped(study, trials, store))
-    return execute(study, values, plan, trials, store, arguments)
+
+def _given(arguments: list[str]) -> str:
+    return shlex.join(arguments) or "no flags"
+
+
+def _left_out(study: Study, need: Need) -> str:
+    """What is said of trials that cannot run."""
+    return f"{study.name}: {len(need.keys)} trials are left out: {need.describe()}"
 
 
 def help_text(study: Study) -> str:
@@ -47,6 +87,7 @@ def help_text(study: Study) -> str:
 
     description = importlib.import_module(study.module).__doc__ or ""
     values = flag_values(study)
+    values["preset"].help = f"<{'|'.join(presets_of(study))}>: a set of settings"
     names = sorted(name for name in values if name not in ("flagfile", "undefok"))
     rows = []
     for name in names:
@@ -61,18 +102,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def execute(study, values, plan, trials, store, arguments) -> int:
-    """Run what is not done yet, with a progress bar; see `main` for the exit code."""
-    store.write_plan(plan)
-    done = store.done_keys(study.name)
-    left = [trial for trial in trials if trial.key not in done]
-    if not left:
-        print(
-            f"{study.name} {plan.label}: all {len(trials)} trials are done in {store.root}; "
-            "nothing to train."
-        )
-        return 0
-    print(planning.describe_plan(study, plan, trials, store))
+def execute(study, values, plan, trials, able, store, arguments) -> int:
+    """Run the trials that can run, with a progress bar; see `main` for the exit code."""
     settings = Settings(
         executor=values.executor,
         scheduler=values.scheduler,
@@ -83,7 +114,7 @@ def execute(study, values, plan, trials, store, arguments) -> int:
         network=getattr(values, "network", None),
         lanes=values.lanes,
     )
-    groups = planning.groups(study, left)
+    groups = planning.groups(study, able)
     follower = Follower(study, groups, f"{study.name} {plan.label}")
     before = signal.signal(signal.SIGTERM, _stop)  # what schedulers send before they kill
     try:
@@ -96,15 +127,11 @@ def execute(study, values, plan, trials, store, arguments) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    return _finished(study, store, trials, follower)
+    return _finished(study, store, trials, able, follower)
 
 
 def _stop(signum, frame):
     raise KeyboardInterrupt
-
-
-def _again(study, arguments) -> str:
-    return shlex.join(["python", "-m", study.module, *arguments])
 
 
 def _stopped(study, store, trials, arguments) -> int:
@@ -113,24 +140,31 @@ def _stopped(study, store, trials, arguments) -> int:
     print(
         f"\nStopped. {count} of {len(trials)} trials are done and stored in {store.root}; "
         f"unfinished generators go on from their last checkpoint.\n"
-        f"Continue with: {_again(study, arguments)}"
+        f"Continue with: {python_command(study.module, *arguments)}"
     )
     return 130
 
 
-def _finished(study, store, trials, follower) -> int:
+def _finished(study, store, trials, able, follower) -> int:
     done = store.done_keys(study.name)
-    missing = [trial for trial in trials if trial.key not in done]
+    missing = [trial.key for trial in able if trial.key not in done]
+    count = sum(trial.key in done for trial in trials)
     minutes = planning.duration(time.monotonic() - follower.start)
-    print(f"{study.name}: {len(trials) - len(missing)} of {len(trials)} trials done ({minutes}).")
-    for error in follower.errors[:5]:
-        print(f"  failed: {error}", file=sys.stderr)
-    if missing:
-        print(
-            f"  {len(missing)} trials are not done; failures are recorded with their reason, "
-            "and the same command tries them again.",
-            file=sys.stderr,
-        )
+    print(f"{study.name}: {count} of {len(trials)} trials done ({minutes}).")
+    for error, names in list(follower.errors.items())[:5]:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"  failed: {names[0]}{more}: {error}", file=sys.stderr)
+    failed = follower.failed.intersection(missing)
+    elsewhere = follower.elsewhere.intersection(missing) - failed
+    for keys, text in (
+        (failed, "failed, which is recorded with the reason; the same command tries them again"),
+        (elsewhere, "are run by another process"),
+        (set(missing) - failed - elsewhere, "wait for trials that are not done"),
+    ):
+        if keys:
+            print(f"  {len(keys)} trials {text}.", file=sys.stderr)
+    if count + len(missing) < len(trials):
+        print(f"  {len(trials) - count - len(missing)} trials were left out.", file=sys.stderr)
     return 1 if missing else 0
 
 
@@ -138,13 +172,16 @@ class Follower:
     """A progress bar over predicted seconds, fed by workers' events."""
 
     def __init__(self, study: Study, groups: list[planning.Group], title: str):
-        self.title, self.start, self.errors = title, time.monotonic(), []
+        self.title, self.start = title, time.monotonic()
+        self.errors: dict[str, list[str]] = defaultdict(list)  # reason -> names of trials
+        self.failed: set[str] = set()
+        self.elsewhere: set[str] = set()
         self.weights = {
             trial.key: study.stages[trial.stage].seconds(trial)
             for group in groups
             for trial in group.trials
         }
-        self.names = {t.key: t.describe() for group in groups for t in group.trials}
+        self.trials = {trial.key: trial for group in groups for trial in group.trials}
         self.shares = dict.fromkeys(self.weights, 0.0)
         self.finished = 0
 
@@ -166,15 +203,19 @@ class Follower:
         key = event.get("key")
         if key not in self.weights:
             return
+        if event["event"] == "elsewhere":
+            self.elsewhere.add(key)
+            return
         if event["event"] == "record":
             self._advance(key, 1.0)
             self.finished += 1
             if event["status"] == "failed":
-                self.errors.append(f"{self.names[key]}: {event['error']}")
+                self.failed.add(key)
+                self.errors[event["error"]].append(self.trials[key].describe())
         else:
             self._advance(key, min(event["fraction"], 1.0))
-        text = event.get("text") or self.names[key]
-        self.bar.set_postfix_str(f"{self.finished}/{len(self.weights)} trials, {text}"[:90])
+        text = f"{self.trials[key].title} {event.get('text', '')}".rstrip()
+        self.bar.set_postfix_str(f"{self.finished}/{len(self.weights)} trials, {text}"[:120])
 
     def _advance(self, key: str, share: float) -> None:
         step = max(share - self.shares[key], 0.0)

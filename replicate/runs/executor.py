@@ -72,7 +72,8 @@ class Executor:
         study: the study that the trials belong to.
         store: the user's workdir.
         settings: how workers run.
-        on_event: called with each event of a worker, `progress` and `record`, one at a time.
+        on_event: called with each event of a worker, `progress`, `record` and `elsewhere` (another
+            process runs the trial), one at a time.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Executor:
             with dask_pool(self.settings.scheduler) as pool:
                 # A worker elsewhere cannot see whether this process lives: its parent is 0.
                 self._run(
-                    [[group] for group in groups],
+                    [[group] for group in divided(groups)],
                     lambda parts: pool.submit(run_remotely, self.command(parts, parent=0)),
                     room=math.inf,
                 )

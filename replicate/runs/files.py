@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,15 @@ def project_root() -> Path:
         "Expected a folder with paper_configs/ (a clone of the project, or $REPLICATE_HOME). "
         f"Received: {', '.join(map(str, candidates))}"
     )
+
+
+def python_command(module: str, *arguments: str) -> str:
+    """A command to show: this interpreter by its path if that lies in the current folder."""
+    try:
+        python = str(Path(sys.executable).relative_to(Path.cwd()))
+    except ValueError:  # elsewhere, and hopefully what `python` means
+        python = "python"
+    return shlex.join([python, "-m", module, *arguments])
 
 
 def sha256_file(path: Path) -> str:

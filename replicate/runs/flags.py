@@ -72,13 +72,16 @@ def define_by_dataset(values, name: str, reported: dict[str, int], text: str) ->
 
 
 def define_choices(values, name: str, allowed, default, text: str) -> None:
-    """Define a comma-separated list flag whose entries must be among `allowed`."""
+    """Define a comma-separated list flag whose entries must be among `allowed`.
+
+    It may be empty only if it is so by default.
+    """
     flags.DEFINE_list(
         name, list(default), f"{text}; any of {', '.join(allowed)}", flag_values=values
     )
     flags.register_validator(
         name,
-        lambda chosen: set(chosen) <= set(allowed),
+        lambda chosen: set(chosen) <= set(allowed) and (bool(chosen) or not default),
         message=f"expected any of {', '.join(allowed)}",
         flag_values=values,
     )
@@ -89,7 +92,7 @@ def define_shares(values, name: str, default, text: str) -> None:
 
     def allowed(texts):
         try:
-            return all(0 < float(entry) <= 1 for entry in texts)
+            return bool(texts) and all(0 < float(entry) <= 1 for entry in texts)
         except ValueError:
             return False
 
@@ -132,7 +135,7 @@ def define_shared(values, *, replicates: int, generators: int) -> None:
         flag_values=values,
     )
     flags.DEFINE_bool("plan", False, "print what would run, then stop", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "base seed of every stream", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "base seed of every stream", lower_bound=0, flag_values=values)
     define_positive(values, "replicates", replicates, "classifiers a point")
     define_positive(values, "generators", generators, "independent generators")
     flags.DEFINE_enum(
@@ -182,6 +185,11 @@ def preset_path(study_name: str, preset: str, module: str = "") -> Path:
     return path
 
 
+def presets_of(study) -> list[str]:
+    """The presets that a study has a flagfile for."""
+    return [name for name in PRESETS if preset_path(study.name, name, study.module).exists()]
+
+
 def _preset_of(study, arguments: list[str]) -> str:
     """The preset that the command line asks for, read with every other flag ignored."""
     values = flags.FlagValues()
@@ -213,17 +221,27 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
     values = flag_values(study)
     path = preset_path(study.name, preset, study.module)
     if not path.exists():
-        has = [name for name in PRESETS if preset_path(study.name, name, study.module).exists()]
         raise FileNotFoundError(
-            f"Expected one of the presets {', '.join(has)} of {study.name}. "
+            f"Expected one of the presets {', '.join(presets_of(study))} of {study.name}. "
             f"Received: --preset={preset}, and no file {path}"
         )
     insert = f"--flagfile={path}"
     rest = values([study.module, insert, *arguments])[1:]
     if rest:
         raise flags.Error(f"expected flags only; received {' '.join(rest)!r}")
+    _check_where_to_run(values)
+    return values
+
+
+def _check_where_to_run(values) -> None:
+    """Refuse flags of where to run that do not fit together, or name no folder."""
     if values.executor == "dask" and not values.scheduler:
         raise flags.Error("flag --executor=dask: expected --scheduler=tcp://host:port beside it")
+    if values.executor == "dask" and values.workers > 1:
+        raise flags.Error(
+            f"flag --workers={values.workers}: expected with --executor=local only; "
+            "a Dask cluster has as many workers as were started"
+        )
     if values.workers > usable_cores():
         raise flags.Error(
             f"flag --workers={values.workers}: expected at most one a core, {usable_cores()} here"
@@ -233,7 +251,12 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
             "Expected --data_dir to be a folder. "
             f"Received: {values.data_dir!r}, which does not exist"
         )
-    return values
+    workdir = Path(values.workdir)
+    existing = next(each for each in (workdir, *workdir.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        raise flags.Error(
+            f"flag --workdir={values.workdir}: expected a folder; received {existing}, a file"
+        )
 
 
 def preset_values(study, preset: str, *extra: str) -> flags.FlagValues:

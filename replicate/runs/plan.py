@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from replicate.runs.flags import overrides, preset_values
+from replicate.runs.preflight import Need
 from replicate.runs.store import Plan, Store
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial, canonical_json
@@ -174,20 +175,43 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def describe_plan(study: Study, plan: Plan, trials: list[Trial], store: Store) -> str:
-    """The text of `--plan`: per stage the trials, what is done, and predicted time left."""
-    done = store.done_keys(study.name)
+def describe_plan(
+    study: Study,
+    plan: Plan,
+    trials: list[Trial],
+    store: Store,
+    *,
+    taken: Collection[str] = (),
+    dropped: Collection[str] = (),
+    needs: Iterable[Need] = (),
+) -> str:
+    """The text of `--plan`: per stage the trials, what is done, and predicted time left.
+
+    Args:
+        study: the study.
+        plan: what the trials belong to.
+        trials: what is asked for.
+        store: the workdir.
+        taken: keys of shipped records that `--reuse_shipped` takes.
+        dropped: keys of records that it drops.
+        needs: data sets and weights that the trials load.
+    """
+    done = store.done_keys(study.name) - set(dropped)
     rows = [f"{study.name}, plan {plan.label}: {len(trials)} trials in {store.root}/{study.name}"]
     total = 0.0
     for name, stage in study.stages.items():
         mine = [trial for trial in trials if trial.stage == name]
-        left = [trial for trial in mine if trial.key not in done]
+        shipped = sum(trial.key in taken for trial in mine)
+        left = [trial for trial in mine if trial.key not in done and trial.key not in taken]
         seconds = sum(map(stage.seconds, left))
         total += seconds
         if mine:
+            finished = len(mine) - len(left) - shipped
+            take = f"{shipped:>5} shipped, " if taken else ""
             rows.append(
-                f"  {name:<12} {len(mine):>5} trials, {len(mine) - len(left):>5} done, "
-                f"about {duration(seconds)} left"
+                f"  {name:<12} {len(mine):>5} trials, {finished:>5} done, "
+                f"{take}about {duration(seconds)} left"
             )
+    rows += [f"  {need.describe()}" for need in needs]
     rows.append(f"  predicted on two CPU cores: about {duration(total)} left")
     return "\n".join(rows)

@@ -15,7 +15,7 @@ import dataclasses
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from absl import flags
@@ -111,51 +111,113 @@ def _copy(source: Path, target: Path) -> None:
     write_atomic(target, lambda temporary: shutil.copyfile(source, temporary))
 
 
-def reuse_shipped(study: Study, trials: list[Trial], store: Store) -> str:
-    """Fill gaps of a workdir from shipped records, with their artifacts.
+@dataclasses.dataclass
+class Reuse:
+    """What `--reuse_shipped` changes in a workdir.
 
-    Where a trial that is left to run may read an artifact that is not released (a synthetic set,
-    weights of an extension), what makes it is left to run, too. Other records are taken without
-    such artifacts; should a later call of this function need them, it drops the record again.
+    Args:
+        taken: shipped records that fill its gaps, with the artifacts that are released.
+        dropped: records taken before without artifacts that are needed now.
+    """
+
+    taken: list[Record] = dataclasses.field(default_factory=list)
+    dropped: list[Record] = dataclasses.field(default_factory=list)
+
+    @property
+    def taken_keys(self) -> set[str]:
+        """Keys of the trials that are done with it."""
+        return {record.key for record in self.taken}
+
+    @property
+    def dropped_keys(self) -> set[str]:
+        """Keys of the trials whose records it drops."""
+        return {record.key for record in self.dropped}
+
+
+def choose_shipped(study: Study, trials: list[Trial], store: Store) -> Reuse:
+    """Choose the shipped records that fill a workdir's gaps, without changing anything.
+
+    Where a trial that is left to run reads an artifact that is not released (a synthetic set,
+    weights of an extension or of an earlier epoch), what makes it is left to run, too. Other
+    records are taken without such artifacts; should a later call need them, the record is dropped.
 
     Args:
         study: the study.
         trials: what shall be done, inputs before what needs them.
         store: the workdir.
-
-    Returns:
-        One line that says what was taken.
     """
     shipped = Store(project_root() / "results")
-    theirs, mine = shipped.latest(study.name), store.latest(study.name)
-    read: set[str] = set()  # keys of the inputs of trials that are left to run
-    taken = 0
+    theirs, mine = (
+        {k: r for k, r in each.items() if r.done}
+        for each in (shipped.latest(study.name), store.latest(study.name))
+    )
+    inputs = _Inputs({**theirs, **mine})
+    read: dict[str, set[str]] = defaultdict(set)  # input's key -> artifacts that are needed of it
+    reuse = Reuse()
     for trial in reversed(trials):
         record, own = theirs.get(trial.key), mine.get(trial.key)
-        record = record if record is not None and record.done else None
-        if own is not None and own.done:
-            if trial.key not in read or not _lacks_artifacts(own, record):
+        if own is not None:
+            if not _lacks_artifacts(own, record, read[trial.key]):
                 continue
-            store.drop(own)
+            reuse.dropped.append(own)
         released = [] if record is None else _intact(shipped.root, record)
-        if record is None or (trial.key in read and len(released) < len(record.artifacts)):
-            read.update(trial.inputs.values())
+        if record is None or not read[trial.key].issubset(released):
+            for key, names in _artifacts_read(study, trial, inputs, theirs):
+                read[key].update(names)
             continue
-        for name in released:
-            source = released_path(shipped.root, record, name)
-            _copy(source, store.artifact_dir(trial) / source.name)
         artifacts = {name: record.artifacts[name] for name in released}
-        store.write(dataclasses.replace(record, artifacts=artifacts))
-        taken += 1
-    return f"{study.name}: {taken} shipped records taken into {store.root}"
+        reuse.taken.append(dataclasses.replace(record, artifacts=artifacts))
+    return reuse
 
 
-def _lacks_artifacts(own: Record, shipped: Record | None) -> bool:
-    """Whether a workdir's record was taken from the shipped ones without all of its artifacts."""
+class _Inputs:
+    """Finds inputs as a `Context` does, among the workdir's records and the shipped ones."""
+
+    def __init__(self, records: dict[str, Record]):
+        self.records = records
+
+    def input(self, trial: Trial, role: str) -> Record:
+        """The finished record behind an input.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        if trial.inputs[role] not in self.records:
+            raise FileNotFoundError(f"Expected a record of {role!r}. Received: none")
+        return self.records[trial.inputs[role]]
+
+
+def _artifacts_read(study, trial, inputs, theirs) -> Iterator[tuple[str, Collection[str]]]:
+    """Keys of a trial's inputs, each with the names of its artifacts that the trial reads."""
+    try:
+        told = study.stages[trial.stage].reads(trial, inputs)
+    except FileNotFoundError:  # that input is left to run as well, and asks for what it reads
+        told = {}
+    for role, key in trial.inputs.items():
+        every = theirs[key].artifacts if key in theirs else ()
+        yield key, told.get(role, every)
+
+
+def take_shipped(reuse: Reuse, store: Store) -> str:
+    """Copy shipped records and artifacts into a workdir; returns a line that says how many."""
+    shipped = project_root() / "results"
+    for record in reuse.dropped:
+        store.drop(record)
+    for record in reuse.taken:
+        for name in record.artifacts:
+            source = released_path(shipped, record, name)
+            _copy(source, store.artifact_dir(record.trial) / source.name)
+        store.write(record)
+    return f"{len(reuse.taken)} shipped records taken into {store.root}"
+
+
+def _lacks_artifacts(own: Record, shipped: Record | None, needed: Collection[str]) -> bool:
+    """Whether a workdir's record was taken from the shipped ones without what is needed of it."""
     return (
         shipped is not None
         and own.run_id == shipped.run_id
-        and len(own.artifacts) < len(shipped.artifacts)
+        and own.artifacts.keys() <= shipped.artifacts.keys()
+        and not own.artifacts.keys() >= set(needed)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ class Stage:
         threads: `"generator"` (all cores within an operation), `"lanes"` (networks side by side) or
             `"plain"` (no TensorFlow).
         group: trials of equal value share a worker process; default: one process a trial.
+        reads: a trial and what gives its inputs' records (`input` of a `Context`) -> role of an
+            input -> names of the artifacts that the trial reads of it; of other inputs it may read
+            all that a shipped record names.
+        loads: whether a trial loads the data set that its setting `dataset` names.
     """
 
     version: int
@@ -58,6 +62,8 @@ class Stage:
     seconds: Callable[[Trial], float]
     threads: str = "generator"
     group: Callable[[Trial], Any] = lambda trial: trial.key
+    reads: Callable[[Trial, Any], Mapping[str, Collection[str]]] = lambda trial, context: {}
+    loads: Callable[[Trial], bool] = lambda trial: True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -161,7 +161,10 @@ def main(argv: list[str]) -> int:
     study, store = load_study(job["module"]), Store(job["workdir"])
     context = None
     for part in job["parts"]:
-        locks, trials = _lock_all(store, [Trial.from_spec(spec) for spec in part])
+        wanted = [Trial.from_spec(spec) for spec in part]
+        locks, trials = _lock_all(store, wanted)
+        for key in {trial.key for trial in wanted}.difference(trial.key for trial in trials):
+            Context.event("elsewhere", key=key)
         try:
             done = store.done_keys(study.name)
             trials = [t for t in trials if t.key not in done and done.issuperset(t.inputs.values())]

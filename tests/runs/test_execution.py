@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -7,9 +8,12 @@ import sys
 import time
 
 import pytest
+from filelock import FileLock
 
 from replicate.runs.context import Context
 from replicate.runs.environment import usable_cores
+from replicate.runs.executor import Executor, Settings
+from replicate.runs.files import python_command
 from replicate.runs.flags import parse, preset_path
 from replicate.runs.plan import (
     Group,
@@ -20,9 +24,13 @@ from replicate.runs.plan import (
     make_plan,
 )
 from replicate.runs.pools import shares
-from replicate.runs.publish import publish, reuse_shipped
+from replicate.runs.publish import choose_shipped, publish, take_shipped
 from replicate.runs.store import Record, Store
 from replicate.runs.trial import Trial
+
+
+def reuse_shipped(study, trials, store):
+    return take_shipped(choose_shipped(study, trials, store), store)
 
 
 def values_of(workdir, stage="square"):
@@ -78,6 +86,26 @@ def test_a_failed_trial_is_recorded_and_the_rest_goes_on(toy, capsys):
     failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
     assert [r.error for r in failed] == ["RuntimeError: no such number"]
     assert "no such number" in capsys.readouterr().err
+
+
+def test_one_reason_of_many_trials_is_printed_once(toy, capsys):
+    assert run(toy, "--bad=0:raises,1:raises,2:raises") == 1
+    errors = capsys.readouterr().err
+    assert errors.count("no such number") == 1
+    assert "source #0 (" in errors and ") and 2 more: RuntimeError: no such number" in errors
+    assert "3 trials failed" in errors and "3 trials wait for trials that are not done" in errors
+
+
+def test_what_another_process_runs_is_no_failure(toy, capsys):
+    study, workdir = toy
+    _, trials = make_plan(study, parse(study, []))
+    with FileLock(Store(workdir).lock_path(trials[0])):
+        assert run(toy) == 1
+    errors = capsys.readouterr().err
+    assert "1 trials are run by another process." in errors
+    assert "1 trials wait for trials that are not done." in errors
+    assert "failed" not in errors
+    assert values_of(workdir) == [16, 36]
 
 
 def test_the_time_of_earlier_processes_is_recorded_too(toy):
@@ -159,7 +187,8 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy, number):
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Stopped. 1 of 6 trials are done" in out
-    assert f"Continue with: python -m toy_study --workdir={toy[1]} --bad=1:sleeps" in out
+    command = python_command("toy_study", f"--workdir={toy[1]}", "--bad=1:sleeps")
+    assert f"Continue with: {command}" in out
     assert "Traceback" not in out + err
     assert not running_workers(toy[1])
 
@@ -281,6 +310,61 @@ def test_what_was_not_shipped_is_made_anew_when_something_reads_it(with_weights,
     assert values_of(other.root) == [4, 16, 36]
 
 
+def with_reads(study, names):
+    """The study whose squares say what they read of a source."""
+    square = dataclasses.replace(
+        study.stages["square"], reads=lambda trial, context: {"source": names}
+    )
+    return dataclasses.replace(study, stages=study.stages | {"square": square})
+
+
+@pytest.fixture
+def without_squares(toy, tmp_path, monkeypatch):
+    """Shipped sources whose records name no artifact, and no square; `(study, trials, workdir)`."""
+    study, workdir = toy
+    assert run(toy) == 0
+    monkeypatch.setattr("replicate.runs.publish.LOCAL", ("value",))
+    shipped = Store(tmp_path / "project" / "results")
+    publish(study, Store(workdir), shipped)
+    next(shipped.root.rglob("square.jsonl")).unlink()
+    return study, make_plan(study, parse(study, []))[1], Store(tmp_path / "other")
+
+
+def test_what_no_shipped_record_names_is_made_anew_when_something_reads_it(without_squares):
+    study, trials, other = without_squares
+    assert "3 shipped records" in reuse_shipped(with_reads(study, ()), trials, other)
+    study = with_reads(study, ["value"])
+    assert "0 shipped records" in reuse_shipped(study, trials, other)  # taken ones are dropped
+    assert not other.done_keys("toy")
+    assert study.main([f"--workdir={other.root}", "--reuse_shipped"]) == 0
+    assert values_of(other.root) == [4, 16, 36]
+
+
+def test_a_workdir_s_own_records_are_never_dropped(without_squares, toy):
+    """Not where a study names an artifact that there is not, either."""
+    study, trials, _ = without_squares
+    own = Store(toy[1])
+    for record in list(own.latest("toy").values()):
+        if record.trial.stage == "square":
+            own.drop(record)
+    before = own.done_keys("toy")
+    reuse_shipped(with_reads(study, ["value", "weights_never"]), trials, own)
+    assert own.done_keys("toy") == before
+
+
+def test_a_plan_shows_what_would_be_taken_and_takes_nothing(toy, tmp_path, capsys):
+    study, workdir = toy
+    assert run(toy) == 0
+    publish(study, Store(workdir), Store(tmp_path / "project" / "results"))
+    other = tmp_path / "other"
+    capsys.readouterr()
+    assert study.main([f"--workdir={other}", "--plan", "--reuse_shipped", "--replicates=2"]) == 0
+    assert "source           2 trials,     0 done,     2 shipped, about 0 s left" in (
+        capsys.readouterr().out
+    )
+    assert not other.exists()
+
+
 def test_workers_run_side_by_side_on_cores_of_their_own(toy, every_core):
     """Two sources wait for each other; a third dies and is tried again beside them."""
     assert run(toy, "--workers=2", "--bad=0:meets,1:meets,2:dies-once") == 0
@@ -314,6 +398,22 @@ def test_what_others_wait_for_longest_starts_first():
     third = batch("third", 5.0, [second, short])
     in_order = [short, first, long, second, third]
     assert longest_chain_first(in_order) == [first, long, second, short, third]
+
+
+def test_a_cluster_gets_long_groups_in_pieces(toy, monkeypatch):
+    study, workdir = toy
+    made = []
+
+    def note(self, batches, submit, room):
+        made.extend(batches)
+
+    monkeypatch.setattr("replicate.runs.executor.dask_pool", contextlib.nullcontext)
+    monkeypatch.setattr(Executor, "_run", note)
+    trials = tuple(Trial("toy", "square", 1, {"power": power}, 0) for power in range(4))
+    settings = Settings(executor="dask", scheduler="tcp://none:1")
+    executor = Executor(study, Store(workdir), settings, lambda event: None)
+    executor.run([Group("square", trials, 146 * 3600.0, "plain")])
+    assert [[len(group.trials) for group in batch] for batch in made] == [[1]] * 4
 
 
 def test_dask_runs_the_same_trials(toy):

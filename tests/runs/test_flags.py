@@ -32,6 +32,16 @@ def test_flags_of_two_studies_do_not_meet(toy):
         (["--preset=lite"], "toy.lite.cfg"),
         (["--data_dir=/no/such/folder"], "Received: '/no/such/folder'"),
         (["--stages=sourse"], "Expected --stages among source, square"),
+        (["--powers="], "flag --powers=[]: expected any of 2, 3"),
+        (["--seed=-1"], "flag --seed=-1"),
+        (
+            ["--executor=dask", "--scheduler=tcp://none:1", "--workers=2"],
+            "flag --workers=2: expected with --executor=local only",
+        ),
+        (
+            ["--stages=square", "--powers=3"],
+            "Expected flags that ask for trials. Received: --workdir=",
+        ),
     ],
 )
 def test_bad_flags_are_one_clear_line(toy, capsys, arguments, message):
@@ -41,6 +51,21 @@ def test_bad_flags_are_one_clear_line(toy, capsys, arguments, message):
     assert message in captured
     assert captured.count("\n") == 1
     assert not workdir.exists()
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_workdir_that_is_a_file_is_one_clear_line(toy, tmp_path, capsys, below):
+    study, _ = toy
+    (tmp_path / "file").touch()
+    assert study.main([f"--workdir={tmp_path / 'file' / below}"]) == 2
+    captured = capsys.readouterr().err
+    assert f"expected a folder; received {tmp_path / 'file'}, a file" in captured
+    assert captured.count("\n") == 1
+
+
+def test_help_lists_presets_that_the_study_has(toy, capsys):
+    assert toy[0].main(["--help"]) == 0
+    assert "--preset: <paper|smoke>: a set of settings" in capsys.readouterr().out
 
 
 def test_help_lists_defaults(toy, capsys):

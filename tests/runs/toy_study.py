@@ -16,19 +16,27 @@ def define_flags(values):
     define_shared(values, replicates=3, generators=1)
     define_positive(values, "scale", 2.0, "what numbers are multiplied by")
     define_choices(values, "extensions", ("cubes",), (), "further arms")
+    define_choices(values, "dataset", ("mnist", "fids30"), (), "data sets that it names, unread")
+    define_choices(values, "powers", ("2", "3"), ("2",), "powers, 3 with extension cubes only")
     flags.DEFINE_list("bad", [], "replicates that misbehave, as number:how", flag_values=values)
 
 
 def declare(values):
+    named = [{"dataset": name} for name in values.dataset] or [{}]
+    return unique(trial for settings in named for trial in declare_one(values, settings))
+
+
+def declare_one(values, settings):
     bad = dict(entry.split(":") for entry in values.bad)
-    trials = []
     for replicate in range(values.replicates):
         how = bad.get(str(replicate), "well")
-        source = STUDY.trial("source", {"scale": values.scale, "how": how}, replicate)
-        trials += [source, STUDY.trial("square", {"power": 2}, replicate, source=source)]
-        if "cubes" in values.extensions:
-            trials.append(STUDY.trial("square", {"power": 3}, replicate, source=source))
-    return unique(trials)
+        source = STUDY.trial("source", {"scale": values.scale, "how": how, **settings}, replicate)
+        yield source
+        powers = {2} & set(map(int, values.powers)) | (
+            {3} if "cubes" in values.extensions else set()
+        )
+        for power in sorted(powers):
+            yield STUDY.trial("square", {"power": power, **settings}, replicate, source=source)
 
 
 def run_source(trials, context):
