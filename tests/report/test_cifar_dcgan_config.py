@@ -1,12 +1,15 @@
 """The file of cifar_dcgan holds every number that the report gives, by its own margin rule."""
 
 import math
+import re
 
 import pytest
+from report_stores import trials_of
 
 from replicate.report.claim_tests import TESTS
 from replicate.report.config import load
 from replicate.report.figure_kinds import KINDS
+from replicate.report.tables import extras_tables
 from replicate.runs.files import project_root
 
 PATH = project_root() / "paper_configs" / "cifar_dcgan.toml"
@@ -83,6 +86,32 @@ def test_claims_and_figures_are_complete(study):
     assert figures[:11] == [f"fig{i}" for i in range(1, 12)]
     assert {figure["kind"] for figure in study.figures} <= set(KINDS)
     assert all(gap["tag"] in ("S", "C", "I", "F") for gap in study.log["gaps"])
+
+
+def test_the_held_out_distance_stands_beside_one_of_as_many_images(seen, study):
+    """Records from before it was taken show none; what an evaluation records has its column."""
+    trial = trials_of("cifar_dcgan", source="per_class", extractor="classifier", point="last")
+    old = {"frechet": 5.0, "frechet_all_real": 4.5, "frechet_heldout": 2.0}
+    results = [(trial("evaluation", klass="cat"), old)]
+    results.append((trial("evaluation", klass="dog"), old | {"frechet_matched": 6.0}))
+    table = next(t for t in extras_tables(study, [seen(results)]) if t.id == "extra_proxy")
+    columns = ("frechet", "frechet all real", "frechet matched", "frechet heldout")
+    assert table.columns[3:7] == columns
+    cells = [row[3:7] for row in table.rows]
+    whole, all_real, held_out = (f"{value:.2f}, n = 1" for value in old.values())
+    assert cells == [
+        (whole, all_real, "-", held_out),
+        (whole, all_real, "6.00, n = 1", held_out),
+    ]
+
+
+def test_words_of_rows_hold_at_any_preset(study):
+    """Epochs of the report's own run are named as such: other presets have fewer."""
+    labels = [series.label for series in study.series.values()]
+    labels += [test.get("label", "") for claim in study.claims for test in claim.tests]
+    labels += [entry["what"] for entry in study.extras] + list(study.blocks.values())
+    numbered = [text for text in labels if re.search(r"\b(10|20|50|100)\b(?! generator)", text)]
+    assert all("at preset paper" in text for text in numbered), numbered
 
 
 @pytest.mark.parametrize(
