@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from replicate.data.catalogue import CATALOGUE
 from replicate.data.dataset import SPLITS, DataCorrupt, Dataset, DataUnavailable, canonical_split
@@ -66,33 +67,43 @@ def from_folder(
     name: str,
     folder: str | os.PathLike,
     size: int,
+    channels: int = 3,
     *,
     sha256: Mapping[str, str] | None = None,
 ) -> Dataset:
     """A data set of image files in `<folder>/train/<class>/` and `<folder>/test/<class>/`.
 
-    Every file is read as RGB and resized to a square, see `replicate.data.image_files.read_rgb`;
-    hidden files are left out. Classes are numbered in the order of their folders' names.
+    Every file is read as RGB and resized to a square, see `replicate.data.image_files.read_rgb`, then
+    made grey if that is asked for; hidden files are left out. Classes are numbered in the order of
+    their folders' names.
 
     Args:
         name: as of `from_arrays`.
         folder: the folder that holds `train` and `test`.
         size: side of the images in pixels.
+        channels: 3, or 1 for grey.
         sha256: as of `from_arrays`.
 
     Returns:
-        A `Dataset` of route `"folder"`, images uint8 `(n, size, size, 3)`.
+        A `Dataset` of route `"folder"`, images uint8 `(n, size, size, channels)`.
 
     Raises:
-        ValueError: if `size` is below 1, or as `from_arrays`.
+        ValueError: if `size` or `channels` is not as above, or as `from_arrays`.
         DataUnavailable: if there is no such folder, or a class has no image in a split.
         DataCorrupt: if a file cannot be decoded, naming it, or as `from_arrays`.
     """
+    if folder is None:  # as a loader gets it
+        raise DataUnavailable(f"Expected the folder of {name}, as by --data_dir. Received: None")
     folder = Path(folder)
-    if size < 1:
-        raise ValueError(f"Expected size of at least 1 pixel. Received: size={size}")
+    if size < 1 or channels not in (1, 3):
+        raise ValueError(
+            "Expected size of at least 1 pixel and channels 1 or 3. Received: "
+            f"size={size}, channels={channels}"
+        )
     classes = sorted({path.name for split in SPLITS for path in _visible(folder / split)})
     pairs = {split: _read_classes(folder / split, classes, size) for split in SPLITS}
+    if channels == 1:
+        pairs = {split: (_grey(images), labels) for split, (images, labels) in pairs.items()}
     made = from_arrays(name, **pairs, class_names=classes, sha256=sha256)
     return dataclasses.replace(made, route="folder", source=str(folder))
 
@@ -118,6 +129,12 @@ def _check(where: str, images: np.ndarray, labels: np.ndarray, names: tuple[str,
             f"{where}: Expected labels from 0 to {len(names) - 1}, one a class name. Received: "
             f"{labels.min()} to {labels.max()}"
         )
+
+
+def _grey(images: np.ndarray) -> np.ndarray:
+    """Pillow's luma of RGB images: uint8 `(n, height, width, 1)`."""
+    grey = [np.asarray(Image.fromarray(image).convert("L")) for image in images]
+    return np.stack(grey)[..., None]
 
 
 def _visible(folder: Path) -> list[Path]:

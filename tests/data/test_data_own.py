@@ -102,9 +102,21 @@ def test_folders_that_are_not_whole_are_refused(folder, spoil, error, said):
         data.from_folder("pets", folder, size=8)
 
 
-def test_a_size_below_one_is_refused(folder):
-    with pytest.raises(ValueError, match="Received: size=0"):
-        data.from_folder("pets", folder, size=0)
+def test_grey_images_have_one_channel_of_pillow_s_luma(folder):
+    made = data.from_folder("pets", folder, size=8, channels=1)
+    assert made.train.images.shape == (5, 8, 8, 1)
+    assert np.unique(made.train.images).tolist() == [28, 75]  # 0.114 and 0.299 of 250
+
+
+@pytest.mark.parametrize("form", [{"size": 0}, {"size": 8, "channels": 2}])
+def test_another_size_or_number_of_channels_is_refused(folder, form):
+    with pytest.raises(ValueError, match="Expected size .* Received: size="):
+        data.from_folder("pets", folder, **form)
+
+
+def test_a_folder_that_was_not_given_is_asked_for():
+    with pytest.raises(data.DataUnavailable, match="folder of pets, as by --data_dir"):
+        data.from_folder("pets", None, size=8)
 
 
 def test_a_context_asks_the_study_s_loaders_first_and_once(tmp_path):
