@@ -73,9 +73,9 @@ def from_folder(
 ) -> Dataset:
     """A data set of image files in `<folder>/train/<class>/` and `<folder>/test/<class>/`.
 
-    Every file is read as RGB and resized to a square, see `replicate.data.image_files.read_rgb`, then
-    made grey if that is asked for; hidden files are left out. Classes are numbered in the order of
-    their folders' names.
+    Every file is read as RGB and resized to a square, see `replicate.data.image_files.read_rgb`,
+    then made grey if that is asked for; hidden files are left out. Classes are numbered in the
+    order of their folders' names.
 
     Args:
         name: as of `from_arrays`.
