@@ -394,6 +394,11 @@ def run_synthetic(trials, context):
         yield trial, store_set(trial, context, images, labels, data, range(PREVIEW))
 
 
+def weights_read(trial, context=None):
+    """The artifact of the generator that a set is drawn from; see `Stage`."""
+    return {"generator": ["weights" if trial.settings["point"] == "last" else "weights_half"]}
+
+
 def draw(trial, context, networks):
     """Images uint8 `(n, 32, 32, 3)` of one class, from the released float16 weights.
 
@@ -410,7 +415,7 @@ def draw(trial, context, networks):
         networks.clear()  # one at a time
         networks[source.key] = build_dcgan(source)
     network = networks[source.key]
-    artifact = "weights" if s["point"] == "last" else "weights_half"
+    (artifact,) = weights_read(trial)["generator"]
     load_weights(context.input_path(trial, "generator", artifact), network.inference_layers())
     count, label = sum(split_sizes(s["n_per_class"])), CLASSES.index(s["klass"])
     noise = trial_stream(trial, "synthetic/z", label).standard_normal((count, network.latent_dim))
@@ -773,7 +778,12 @@ STUDY = Study(
     stages={
         "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
         "judge": Stage(1, run_judge, classifier_seconds, "lanes"),
-        "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group),
+        "synthetic": Stage(
+            *(1, run_synthetic, set_seconds),
+            group=set_group,
+            reads=weights_read,
+            loads=lambda trial: False,
+        ),
         "evaluation": Stage(1, run_evaluation, set_seconds, group=set_group),
         "classifier": Stage(
             1, run_classifiers, classifier_seconds, "lanes", group=classifier_group

@@ -429,7 +429,7 @@ def run_synthetic(trials, context):
         s, label = trial.settings, label_of(trial.settings)
         data, source = real_data(context, s, s["klass"]), context.input(trial, "generator")
         epoch = epoch_of(trial, context)
-        name = kept_epochs(source.trial.settings)[epoch]
+        (name,) = weights_read(trial, context)["generator"]
         network = load_gan(trial, context, name, label, network)
         start = time.monotonic()
         images = draw_images(
@@ -450,6 +450,14 @@ def run_synthetic(trials, context):
         photographs = training_images(data, s)
         guard_pictures(outcome, "preview", images[:PREVIEW], photographs, s["dataset"])
         yield trial, outcome
+
+
+def weights_read(trial, context):
+    """The artifacts of the generator that images are drawn from; see `Stage`."""
+    kept = kept_epochs(context.input(trial, "generator").trial.settings)
+    if trial.stage == "selection":
+        return {"generator": list(kept.values())}
+    return {"generator": [kept[epoch_of(trial, context)]]}
 
 
 def epoch_of(trial, context):
@@ -675,8 +683,8 @@ STUDY = Study(
     stages={
         "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
         "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),
-        "selection": Stage(1, run_selection, set_seconds, group=set_group),
-        "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group),
+        "selection": Stage(1, run_selection, set_seconds, group=set_group, reads=weights_read),
+        "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group, reads=weights_read),
         "evaluation": Stage(1, run_evaluation, set_seconds, group=set_group),
         "classifier": Stage(
             1, run_classifiers, classifier_seconds, "lanes", group=classifier_group
