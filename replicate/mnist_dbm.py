@@ -104,7 +104,11 @@ def declare(values: flags.FlagValues) -> list:
     """
     check_sizes(values)
     dataset = values.dataset
-    trials = cifar_trials(values) if dataset == "cifar10" else protocol_trials(values, dataset)
+    if dataset == "cifar10":
+        if values.leak:
+            raise ValueError("Expected no --leak beside --dataset=cifar10. Received: both")
+        return unique(cifar_trials(values))
+    trials = protocol_trials(values, dataset)
     for extension in [*values.extensions, *(["leak"] if values.leak else [])]:
         trials += EXTENSION_TRIALS[extension](values)
     return unique(trials)
@@ -115,6 +119,11 @@ def check_sizes(values):
     for name, most in (("n_train", 60000), ("n_test", 10000)):
         if values[name].value > most:
             raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
+    if values.n_train < max(values.batch_size, 1.25 * values.many):
+        raise ValueError(
+            f"Expected --n_train of at least a batch of {values.batch_size} and, since classes are "
+            f"not of one size, 1.25 times the --many={values.many}. Received: {values.n_train}"
+        )
     for name in ("few", "many", "max_images"):
         count = values[name].value
         if count % LABELS or count > LABELS * values.per_class:
@@ -246,7 +255,8 @@ def classifiers(values, dataset, arm, n, replicate, set_of, models=("svm", "cnn"
     settings = common(values, dataset, arm=arm, n=n, n_test=values.n_test)
     inputs = {}
     if arm in NEEDS_GENERATED:
-        which = replicate if n == values.many else replicate % made(values)
+        own = arm == "generated" and n == values.many
+        which = replicate if own else replicate % made(values)
         drawn = set_of(values, dataset, which, **kind)
         settings |= described(drawn)
         inputs = {"synthetic": drawn}
@@ -351,16 +361,11 @@ def beyond_trials(values, dataset):
     return trials
 
 
-def image_set(values):
-    """The data set of extensions: the one asked for, if it has classifiers."""
-    return "mnist" if values.dataset == "cifar10" else values.dataset
-
-
 EXTENSION_TRIALS = {
-    "leak": lambda v: variant_trials(v, image_set(v), leak=True),
-    "uniform": lambda v: variant_trials(v, image_set(v), noise="uniform"),
-    "dbm_per_class": lambda v: dbm_per_class_trials(v, image_set(v)),
-    "beyond": lambda v: beyond_trials(v, image_set(v)),
+    "leak": lambda v: variant_trials(v, v.dataset, leak=True),
+    "uniform": lambda v: variant_trials(v, v.dataset, noise="uniform"),
+    "dbm_per_class": lambda v: dbm_per_class_trials(v, v.dataset),
+    "beyond": lambda v: beyond_trials(v, v.dataset),
     "fashion_mnist": lambda v: protocol_trials(v, "fashion_mnist"),
     "cifar10": cifar_trials,
 }
@@ -878,7 +883,7 @@ STUDY = Study(
         "blur": Stage(1, run_blur, lambda t: 5.0, "plain", lambda t: "all"),
         "evaluation": Stage(1, run_evaluation, lambda t: 60.0, group=lambda t: "all"),
         "rbm": Stage(1, run_rbms, machine_seconds, group=machine_group),
-        "dbm": Stage(1, run_dbms, machine_seconds, group=machine_group),
+        "dbm": Stage(2, run_dbms, machine_seconds, group=machine_group),
         "dbm_samples": Stage(1, run_dbm_samples, samples_seconds, group=lambda t: "all"),
         "svm": Stage(1, run_svms, svm_seconds, "plain", classifier_group),
         "cnn": Stage(1, run_cnns, cnn_seconds, "lanes", classifier_group),

@@ -2,10 +2,12 @@
 
 Both restricted machines, the second on hidden units of the first, then joint training. Rates,
 decays and schedules are those of github.com/yell/boltzmann-machines (October 2017), on which the
-slides of Lee, Rothenberg and Shah (2017) evidently build (inferred), with that code's arithmetic:
-momentum is multiplied by the rate, and sparsity targets are of the sum over 100 images (see
-`replicate.models.boltzmann`). Schedules are stretched to the number of epochs. What is new here:
-joint training may end early, when the reconstruction error has levelled off.
+slides of Lee, Rothenberg and Shah (2017) evidently build (inferred); as there, momentum is
+multiplied by the rate (see `replicate.models.boltzmann`). Sparsity targets are those that it
+states, of a unit's mean activity. (That code compares them with one sum over the batch, the same
+for all units. Compared with each unit's sum they would be a hundredth, which pushes every unit off
+and lets the reconstruction error rise.) Schedules are stretched to the number of epochs. What is
+new here: joint training may end early, see `levelled_off`.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from replicate.training.generator import run_generator_trial
 from replicate.training.telemetry import Strip
 
 SHOWN_CHAINS = 10
-PATIENCE = 20  # epochs of joint training without progress
+PATIENCE = 5  # epochs of joint training without a change
 UNSEEN = 60  # one image in so many is left out of joint training, as that code's validation set
+ANNEALING = {"runs": 100, "betas": 1000}  # to estimate log Z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Recipe:
         longest_chain: Gibbs steps of the second machine grow from one to this.
         momentum_epochs: epochs in which momentum rises from 0.5 to 0.9, restricted machines; 0
             for five epochs of 0.5.
-        last_rate: learning rate to which joint training falls in four fifths of its epochs.
+        last_rate: learning rate to which joint training falls.
+        falling: share of its epochs in which it falls.
         max_norm: largest norm of the weights that come up into a unit, joint training.
         tolerance: of mean-field updates.
         sparsity: arguments of `DBM.compile`.
@@ -49,6 +53,7 @@ class Recipe:
     longest_chain: int
     momentum_epochs: int
     last_rate: float
+    falling: float
     max_norm: float
     tolerance: float
     sparsity: dict
@@ -61,16 +66,18 @@ RECIPES = {
         longest_chain=6,
         momentum_epochs=0,
         last_rate=5e-6,
+        falling=0.8,
         max_norm=6.0,
         tolerance=1e-7,
-        sparsity={"sparsity_targets": (0.002, 0.001), "sparsity_costs": (1e-2, 5e-3)},
+        sparsity={"sparsity_targets": (0.2, 0.1), "sparsity_costs": (1e-4, 5e-5)},
     ),
     "gaussian": Recipe(
         spreads=(8e-4, 1e-2),
         decays=(0.01, 0.05, 1e-8),
         longest_chain=1,
         momentum_epochs=8,
-        last_rate=8e-5,
+        last_rate=1e-5,
+        falling=1.0,
         max_norm=4.0,
         tolerance=1e-11,
         sparsity={},
@@ -110,10 +117,10 @@ def dbm_schedule(settings, steps: int) -> dict:
     """How a deep machine is trained: arguments of `DBM.compile`.
 
     Args:
-        settings: `visible`, `epochs`, `learning_rate`, `stop_tolerance` of a dbm trial.
+        settings: `visible`, `epochs`, `learning_rate` of a dbm trial.
         steps: steps an epoch.
     """
-    recipe, falling = RECIPES[settings["visible"]], max(1, round(0.8 * settings["epochs"]))
+    recipe, falling = RECIPES[settings["visible"]], falling_epochs(settings)
     rates = np.geomspace(settings["learning_rate"], recipe.last_rate, falling)
     return {
         "steps_per_epoch": steps,
@@ -122,10 +129,29 @@ def dbm_schedule(settings, steps: int) -> dict:
         "l2": recipe.decays[2],
         "mean_field_updates": 50,
         "mean_field_tolerance": recipe.tolerance,
-        "stop_tolerance": settings["stop_tolerance"],
-        "stop_patience": PATIENCE,
         **recipe.sparsity,
     }
+
+
+def falling_epochs(settings) -> int:
+    """Epochs of joint training in which the learning rate falls."""
+    return max(1, round(RECIPES[settings["visible"]].falling * settings["epochs"]))
+
+
+def levelled_off(errors: list[float], settings) -> bool:
+    """Whether joint training is over: at the last rate, and the error has stood still since.
+
+    Args:
+        errors: mean reconstruction error of each epoch so far.
+        settings: `stop_tolerance`, the largest change from one epoch to the next, as a share, that
+            counts as none; and those of `falling_epochs`.
+
+    Returns:
+        Whether the last `PATIENCE` changes were none, up or down, all of them at the last rate.
+    """
+    last = np.array(errors[falling_epochs(settings) - 1 :])
+    changes = np.abs(np.diff(last) / last[:-1])[-PATIENCE:]
+    return len(changes) == PATIENCE and bool((changes <= settings["stop_tolerance"]).all())
 
 
 def run_rbm_trial(trial, context, images, data) -> Outcome:
@@ -163,16 +189,18 @@ def run_dbm_trial(trial, context, images, data) -> Outcome:
         data: the data set, for the record.
 
     Returns:
-        As `run_generator_trial`, with the artifacts `strip` (the persistent chains as training
-        goes) and `summary`.
+        As `run_generator_trial`, with `epochs_trained`, the scores of `_fit` before and after joint
+        training, and the artifacts `strip` (the persistent chains as training goes) and `summary`.
     """
-    values = images[: _seen(len(images))] / np.float32(255)
+    seen = _seen(len(images))
+    values, unseen = np.split(images / np.float32(255), [seen])
     size, order = _steps(trial, len(values))
     machine = build_dbm(trial, values.shape[1:], size)
     first = _load_rbm(trial, context, "rbm_1", values.shape[1:])
     second = _load_rbm(trial, context, "rbm_2", (first.hidden,))
     machine.start_from([first, second], values[:size])
     machine.compile(**dbm_schedule(trial.settings, len(order(0)) // size))
+    fit = {f"{name}_before": value for name, value in _fit(machine, unseen).items()}
     shown = min(SHOWN_CHAINS, size)
     strip = Strip(
         lambda: to_uint8(machine.sample(shown, gibbs_steps=1, start="chains")),
@@ -189,10 +217,32 @@ def run_dbm_trial(trial, context, images, data) -> Outcome:
         step_size=size,
         strip=strip,
         log=True,
+        enough=lambda means: levelled_off(means["reconstruction_error"], trial.settings),
     )
+    outcome.metrics["epochs_trained"] = len(outcome.curves["reconstruction_error"])
+    outcome.metrics |= fit | _fit(machine, unseen)
     outcome.artifacts["summary"] = context.artifact_dir(trial) / "summary.json"
     write_json(outcome.artifacts["summary"], {"dbm": machine_rows(machine)})
     return outcome
+
+
+def _fit(machine: DBM, images: np.ndarray) -> dict[str, float]:
+    """How likely images that it has not seen are to a machine.
+
+    Args:
+        machine: the machine.
+        images: float32 `(n, height, width, channels)` in [0, 1].
+
+    Returns:
+        `bound`, the mean lower bound of their log probability in nats (of standardised pixels a
+        density), by an estimate of log Z, and `log_partition_error`, that estimate's standard
+        error; nothing without images.
+    """
+    if not len(images):
+        return {}
+    estimate, error = machine.log_partition(**ANNEALING)
+    bound = machine.variational_bound(images, estimate).mean()
+    return {"bound": float(bound), "log_partition_error": error}
 
 
 def draw_images(trial, context, role, images) -> np.ndarray:

@@ -46,6 +46,7 @@ def train_generator(
     log_dir: Path | None = None,
     after_epoch: Callable[[int], None] = lambda epoch: None,
     checkpoint_every: int = 1,
+    enough: Callable[[dict[str, list[float]]], bool] = lambda means: False,
 ) -> dict[str, np.ndarray]:
     """Train a generator from its last checkpoint, or from the start, to the last epoch.
 
@@ -64,6 +65,8 @@ def train_generator(
         after_epoch: called with the number of epochs done, before they are checkpointed; it is
             called again for an epoch that a kill undid.
         checkpoint_every: epochs from one checkpoint to the next; the last epoch has one.
+        enough: whether to end before the last epoch, told the mean of every value of each epoch so
+            far.
 
     Returns:
         name -> float32 array of each step's value.
@@ -81,6 +84,8 @@ def train_generator(
     )
     with _open_log(log_dir, -(-len(order(0)) // batch_size), histories, strip) as log:
         for epoch in range(start, epochs):
+            if epoch and enough({k: epoch_means(v, epoch) for k, v in histories.items()}):
+                break
             rows = order(epoch).astype(np.int64)
 
             def tell(done, values, epoch=epoch):
@@ -154,6 +159,7 @@ def run_generator_trial(
     keep_weights: Mapping[str, int] | None = None,
     log: bool = False,
     checkpoint_every: int = 1,
+    enough: Callable[[dict[str, list[float]]], bool] = lambda means: False,
 ) -> Outcome:
     """Train a trial's generator to its end and store weights and losses.
 
@@ -171,6 +177,7 @@ def run_generator_trial(
         keep_weights: further artifacts: name -> number of epochs after which weights are kept.
         log: whether to log to `context.log_dir(trial)` as training goes.
         checkpoint_every: epochs from one checkpoint to the next, more where epochs take seconds.
+        enough: as of `train_generator`.
 
     Returns:
         Epoch means of every loss, and the artifacts `weights` (float16), those of `keep_weights`,
@@ -186,6 +193,7 @@ def run_generator_trial(
         raise ValueError(
             f"Expected weights kept at epochs 1 to {epochs}. Received: keep_weights={keep_weights}"
         )
+    step = step_size or trial.settings["batch_size"]
     folder = context.artifact_dir(trial)
     card = {"trial": trial.describe(), "key": trial.key, "spec": trial.spec}
     artifacts = {name: folder / f"{name}.safetensors" for name in ("weights", *keep_weights)}
@@ -201,7 +209,7 @@ def run_generator_trial(
         images,
         labels,
         epochs=epochs,
-        batch_size=step_size or trial.settings["batch_size"],
+        batch_size=step,
         order=order,
         checkpoints=checkpoints,
         progress=lambda done, text: context.progress(trial, done, text),
@@ -209,13 +217,15 @@ def run_generator_trial(
         log_dir=context.log_dir(trial) if log else None,
         after_epoch=after_epoch,
         checkpoint_every=checkpoint_every,
+        enough=enough,
     )
+    trained = round(len(next(iter(histories.values()))) / -(-len(order(0)) // step))
     save_weights(artifacts["weights"], model.inference_layers(), card)
     artifacts["batch_loss"] = _write_losses(folder, histories)
     if strip is not None:
         artifacts["strip"] = folder / "strip.npz"
         write_arrays(artifacts["strip"], dict(sorted(strip.arrays().items())))
-    curves = {name: epoch_means(history, epochs) for name, history in histories.items()}
+    curves = {name: epoch_means(history, trained) for name, history in histories.items()}
     metrics = {name: values[-1] for name, values in curves.items()}
     return Outcome(
         metrics,

@@ -303,7 +303,7 @@ def test_a_joint_step_is_mean_field_less_chains():
             np.testing.assert_allclose(variable.numpy(), value, atol=1e-5)
     norms = [np.linalg.norm(kernel.numpy(), axis=0).max() for kernel in dbm.machine.kernels]
     np.testing.assert_allclose(report["weight_norm"], max(norms), rtol=1e-5)
-    assert max(norms) <= 1.2 + 1e-5 and float(report["training"]) == 1.0
+    assert max(norms) <= 1.2 + 1e-5
     first = np.mean([mean_field(v, kernels, biases)[0] for v in data])
     np.testing.assert_allclose(report["hidden_activity_1"], first, rtol=1e-4)
 
@@ -333,23 +333,6 @@ def test_joint_training_raises_the_exact_likelihood():
     assert start < independent - 0.3 and independent + 0.3 < end <= best, (start, end)
 
 
-def test_training_stops_when_it_has_levelled_off():
-    """Errors of four epochs: progress, then none twice; from then on nothing changes."""
-    dbm = small(9, chains=5)[0]
-    dbm.compile(3, [0.0], stop_tolerance=0.1, stop_patience=2)
-    images = tf.constant(VISIBLE.reshape(-1, 1, 3, 1), tf.float32)
-    run = tf.function(dbm.train_step)
-    reports = [run((images,)) for _ in range(12)]
-    assert [float(r["training"]) for r in reports] == [1.0] * 9 + [0.0] * 3
-    for name in ("reconstruction_error", "mean_field_updates", "hidden_activity_2"):
-        np.testing.assert_array_equal(reports[-1][name], reports[8][name])
-    kept = [v.numpy() for v in dbm.variables]
-    run((images,))
-    assert int(dbm.optimizer.iterations) == 9
-    for before, variable in zip(kept, dbm.variables, strict=True):
-        np.testing.assert_array_equal(before, variable.numpy())
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -359,7 +342,6 @@ def test_training_stops_when_it_has_levelled_off():
         (lambda: DBM((3,), (2, 2)).log_partition(runs=1), "Received: runs=1"),
         (lambda: DBM((3,), (2, 2)).compile(1, [0.1], mean_field_updates=0), "mean_field_updates=0"),
         (lambda: DBM((3,), (2, 2)).compile(1, [0.1], sparsity_costs=[1]), r"sparsity_costs=\[1\]"),
-        (lambda: DBM((3,), (2, 2)).compile(1, [0.1], stop_tolerance=0.0), "tolerance=0.0"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

@@ -8,6 +8,7 @@ from replicate.stages.boltzmann import (
     build_dbm,
     build_rbm,
     dbm_schedule,
+    levelled_off,
     machine_rows,
     rbm_schedule,
 )
@@ -34,18 +35,40 @@ def test_few_epochs_go_through_the_whole_schedule():
     assert rbm_schedule(settings(epochs=6), 1)["gibbs_steps"] == [1, 2, 3, 4, 5, 6]
     first = rbm_schedule(settings(layer=1, epochs=3, learning_rate=0.05), 1)
     assert first["gibbs_steps"] == [1, 1, 1] and first["learning_rates"] == [0.05] * 3
-    joint = {**COMMON, "learning_rate": 2e-3, "stop_tolerance": None}
+    joint = {**COMMON, "learning_rate": 2e-3}
     assert dbm_schedule({**joint, "epochs": 1}, 1)["learning_rates"] == [2e-3]
 
 
 def test_joint_training_slows_down_over_four_fifths_of_its_epochs():
-    joint = {**COMMON, "epochs": 100, "learning_rate": 2e-3, "stop_tolerance": 1e-3}
+    joint = {**COMMON, "epochs": 100, "learning_rate": 2e-3}
     schedule = dbm_schedule(joint, 590)
     rates = np.array(schedule["learning_rates"])
     assert len(rates) == 80 and rates[[0, -1]] == pytest.approx([2e-3, 5e-6])
     np.testing.assert_allclose(rates[1:] / rates[:-1], rates[1] / rates[0])  # geometric
     momenta = np.divide(schedule["momenta"], rates)
     assert momenta[[0, 9, -1]] == pytest.approx([0.5, 0.9, 0.9])
+
+
+def test_joint_training_of_colour_images_slows_down_to_its_end():
+    joint = {**COMMON, "visible": "gaussian", "epochs": 50, "learning_rate": 8e-5}
+    rates = np.array(dbm_schedule(joint, 1)["learning_rates"])
+    assert len(rates) == 50 and rates[[0, -1]] == pytest.approx([8e-5, 1e-5])
+
+
+def test_sparsity_targets_are_of_mean_activities():
+    """At its target a unit is left alone; the public code's example states targets and costs."""
+    schedule = dbm_schedule({**COMMON, "epochs": 1, "learning_rate": 2e-3}, 1)
+    assert schedule["sparsity_targets"] == (0.2, 0.1)
+    assert schedule["sparsity_costs"] == (1e-4, 5e-5)
+
+
+def test_joint_training_ends_when_the_error_stands_still_at_the_last_rate():
+    joint = {**COMMON, "epochs": 10, "stop_tolerance": 0.01}  # the last rate from the eighth on
+    still = [1.0] * 7 + [0.5, 0.501, 0.499, 0.5, 0.502, 0.5]
+    assert [levelled_off(still[:n], joint) for n in range(14)] == [False] * 13 + [True]
+    for change in (1.02, 0.98):  # neither rising nor falling is standing still
+        assert not levelled_off([change**n for n in range(20)], joint)
+    assert not levelled_off([1.0] * 7, joint)
 
 
 def trial(stage, replicate=0, **own):

@@ -53,6 +53,17 @@ def test_table_1_draws_from_one_set_a_generator_and_table_2_takes_fresh_ones(pap
             assert sets[trial.inputs["synthetic"]] == expected(trial.replicate)
 
 
+def test_larger_draws_of_a_replicate_are_of_the_same_set():
+    """Up to the size of Table 2, whose fresh sets are of another arm."""
+    mixed = [
+        (trial.replicate, trial.settings["n"], trial.inputs["synthetic"])
+        for trial in of(planned("--extensions=beyond"), "cnn", arm="mixed")
+    ]
+    assert max(n for _, n, _ in mixed) == 1000
+    sets = {r: {key for other, n, key in mixed if other == r and n > 10} for r, *_ in mixed}
+    assert all(len(keys) == 1 for keys in sets.values()), sets
+
+
 @pytest.mark.parametrize(
     ("arguments", "extension"),
     [
@@ -103,12 +114,15 @@ def test_cifar_10_has_gaussian_machines_only():
         ("--few=105", "multiple of 10"),
         ("--many=1010", "--per_class=100"),
         ("--n_train=60001", "at most 60000"),
+        ("--n_train=1000", "1.25 times the --many=1000"),
+        ("--n_train=2500 --batch_size=2600", "at least a batch of 2600"),
+        ("--dataset=cifar10 --leak", "no --leak beside --dataset=cifar10"),
         ("--hidden=512", "expected 2 positive integers"),
         ("--arms=real,fuzzy", "expected any of real"),
     ],
 )
 def test_bad_flags_are_one_clear_line(flag, message, capsys, tmp_path):
-    assert STUDY.main([f"--workdir={tmp_path / 'runs'}", flag]) == 2
+    assert STUDY.main([f"--workdir={tmp_path / 'runs'}", *flag.split()]) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
     assert not (tmp_path / "runs").exists()

@@ -50,7 +50,7 @@ class BoltzmannModel(keras.Model):
         super().compile(optimizer=Momentum(*schedules), jit_compile=False)
         self.optimizer.build(self.trainable_variables)
         self.gibbs_steps = PerEpoch(gibbs_steps, steps_per_epoch)
-        self.steps_per_epoch, self.l2 = steps_per_epoch, l2
+        self.l2 = l2
 
     def adapt(self, images) -> None:
         """Take pixel means and standard deviations from training images, Gaussian units only.

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from replicate.models.boltzmann import mean_field, partition, stack
 from replicate.models.boltzmann.base import BoltzmannModel
-from replicate.models.boltzmann.learning import Levelling
 from replicate.models.boltzmann.units import Chains
 
 STARTS = ("random", "chains")
@@ -101,8 +100,6 @@ class DBM(BoltzmannModel):
         sparsity_targets=None,
         sparsity_costs=None,
         sparsity_decay=0.9,
-        stop_tolerance=None,
-        stop_patience=5,
     ):
         """Set how the machine is trained; lists hold a value an epoch, the last one holds on.
 
@@ -114,15 +111,9 @@ class DBM(BoltzmannModel):
             l2: weight decay, per unit of learning rate.
             mean_field_updates: most updates a step, >= 1.
             mean_field_tolerance: updates end when no mean changes by more.
-            sparsity_targets: wanted mean activity of each hidden layer; None for no such wish. The
-                public code compares them with the sum over the batch; a target divided, and a cost
-                multiplied, by the batch size gives that.
+            sparsity_targets: wanted mean activity of each hidden layer; None for no such wish.
             sparsity_costs: weight of that wish, of each hidden layer.
             sparsity_decay: share of the running mean activity that is carried on.
-            stop_tolerance: None, or the share by which the mean reconstruction error of an epoch
-                must fall below the best one before. After `stop_patience` epochs in a row without
-                that, steps change nothing and repeat the last report.
-            stop_patience: see there.
 
         Raises:
             ValueError: if lists do not fit the layers, or a number is too small.
@@ -139,32 +130,18 @@ class DBM(BoltzmannModel):
             )
         self.mean_field_limits = mean_field_updates, mean_field_tolerance
         self.sparsity = targets, costs, sparsity_decay
-        self._add_training_state(stop_tolerance, stop_patience)
-
-    def _add_training_state(self, stop_tolerance, stop_patience):
-        """Running mean activities, and what is needed to stop."""
-        self.activities = self.last_report = self.levelling = None
-        if any(self.sparsity[1]):
+        self.activities = None
+        if any(costs):
             self.activities = [
                 self.add_weight((2, size), "zeros", trainable=False, name=f"activity_{level}")
                 for level, size in enumerate(self.hidden, 1)
             ]
-        if stop_tolerance is not None:
-            self.levelling = Levelling(stop_tolerance, stop_patience)
-            shape = (len(self.report_names()),)
-            self.last_report = self.add_weight(shape, "zeros", trainable=False, name="report")
 
     def report_names(self):
         """Names of what a training step reports."""
         layers = range(1, len(self.hidden) + 1)
         activities = [f"hidden_activity_{level}" for level in layers]
-        return [
-            "reconstruction_error",
-            "mean_field_updates",
-            *activities,
-            "weight_norm",
-            "training",
-        ]
+        return ["reconstruction_error", "mean_field_updates", *activities, "weight_norm"]
 
     def mean_field(self, images, updates=50, tolerance=1e-7, batch_size=1000):
         """Hidden means of images that maximise the variational bound.
@@ -262,27 +239,9 @@ class DBM(BoltzmannModel):
             Of the batch: `reconstruction_error`, the mean squared error of the visible means given
             the hidden means, per pixel in units of the visible states; `mean_field_updates`;
             `hidden_activity_1` and on, mean hidden means; `weight_norm`, the largest norm of the
-            weights coming up into a unit; `training`, 1, or 0 once it has levelled off.
+            weights coming up into a unit.
         """
-        images = keras.utils.unpack_x_y_sample_weight(data)[0]
-        if self.levelling is None:
-            report = self._learn(images)
-        else:
-            report = tf.cond(
-                self.levelling.over(),
-                lambda: tf.concat([self.last_report[:-1], [0.0]], 0),
-                lambda: self._learn_and_watch(images),
-            )
-        return dict(zip(self.report_names(), tf.unstack(report), strict=True))
-
-    def _learn_and_watch(self, images):
-        report = self._learn(images)
-        self.levelling.watch(report[0], self.optimizer.iterations, self.steps_per_epoch)
-        self.last_report.assign(report)
-        return report
-
-    def _learn(self, images):
-        visible = self.to_states(images)
+        visible = self.to_states(keras.utils.unpack_x_y_sample_weight(data)[0])
         limits = self.mean_field_limits
         means, updates = mean_field.hidden_means(self.machine, visible, *limits)
         states = [tf.convert_to_tensor(state) for state in self.chains.states]
@@ -294,8 +253,8 @@ class DBM(BoltzmannModel):
         self.descend(self._with_sparsity(slopes, means, states[1:]))
         norms = [tf.reduce_max(tf.norm(kernel, axis=0)) for kernel in self.machine.kernels]
         activities = [tf.reduce_mean(layer) for layer in means]
-        updates = tf.cast(updates, tf.float32)
-        return tf.stack([error, updates, *activities, tf.reduce_max(tf.stack(norms)), 1.0])
+        report = [error, tf.cast(updates, tf.float32), *activities, tf.reduce_max(tf.stack(norms))]
+        return dict(zip(self.report_names(), report, strict=True))
 
     def _with_sparsity(self, slopes, means, states):
         """Slopes with the penalty on activities, of data and of chains, above their targets."""

@@ -1,4 +1,4 @@
-"""How Boltzmann machines are updated: values an epoch, momentum, and when it is enough.
+"""How Boltzmann machines are updated: values an epoch, and momentum.
 
 The public code that the slides of Lee, Rothenberg and Shah (2017) evidently build on multiplies its
 carried velocity by the learning rate once more, v <- rate (momentum v + gradient), so that momentum
@@ -88,48 +88,3 @@ class Momentum(keras.optimizers.Optimizer):
         """The optimizer that `get_config` describes."""
         momentum = keras.optimizers.schedules.deserialize(config["momentum"], custom_objects)
         return super().from_config({**config, "momentum": momentum}, custom_objects)
-
-
-class Levelling(keras.layers.Layer):
-    """Tells from the mean error of each epoch when a training has levelled off.
-
-    It has when `patience` epochs in a row were not below the best one before them by the share
-    `tolerance`. Its state is in weights, so that a resumed training stops where it would have.
-
-    Args:
-        tolerance: share of the best epoch's error, > 0.
-        patience: epochs without such progress after which it is over, >= 1.
-    """
-
-    def __init__(self, tolerance: float, patience: int):
-        super().__init__(name="levelling")
-        if tolerance <= 0 or patience < 1:
-            raise ValueError(
-                "Expected tolerance > 0 and patience >= 1. "
-                f"Received: tolerance={tolerance}, patience={patience}"
-            )
-        self.tolerance, self.patience = tolerance, patience
-        for name, start in (("total", 0.0), ("best", 3e38), ("waited", 0.0)):
-            initial = keras.initializers.Constant(start)
-            setattr(self, name, self.add_weight((), initial, trainable=False, name=name))
-        self.built = True
-
-    def over(self):
-        """Whether the training has levelled off: boolean scalar."""
-        return tf.convert_to_tensor(self.waited) >= float(self.patience)
-
-    def watch(self, error, step, steps_per_epoch: int) -> None:
-        """Take in a step's error.
-
-        Args:
-            error: float32 scalar, >= 0.
-            step: number of the step, from 1.
-            steps_per_epoch: steps an epoch.
-        """
-        total = self.total + error
-        mean, ends = total / steps_per_epoch, tf.equal(step % steps_per_epoch, 0)
-        progress = mean < self.best * (1.0 - self.tolerance)
-        waited = tf.where(progress, 0.0, self.waited + 1.0)
-        self.waited.assign(tf.where(ends, waited, self.waited))
-        self.best.assign(tf.where(ends & progress, mean, self.best))
-        self.total.assign(tf.where(ends, 0.0, total))
