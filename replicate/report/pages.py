@@ -25,8 +25,9 @@ from replicate.report.figure_base import Source
 from replicate.report.figures import Drawn, draw_all
 from replicate.report.history import margins_commit
 from replicate.report.views import View, views_of
-from replicate.runs.flags import PRESETS
+from replicate.runs.flags import PRESETS, preset_values
 from replicate.runs.plan import duration, preset_trials, protocol_keys
+from replicate.runs.publish import PUBLISHED
 from replicate.runs.study import SOURCES, load_study
 
 CELL_ORDER = ("reproduced", "not reproduced", "inconclusive", "calibration", "not run")
@@ -163,13 +164,29 @@ def runs_table(pages: list[StudyPage]) -> tables.Table:
     return tables.Table("runs", "Runs", columns, tuple(rows))
 
 
+def costs_table() -> tables.Table:
+    """Predicted time of every study's protocol at the presets that are shipped."""
+    rows, total = [], dict.fromkeys(PUBLISHED, 0.0)
+    for name in SOURCES:
+        study = load_study(f"replicate.{name}")
+        cells = []
+        for preset in PUBLISHED:
+            trials = study.declare(preset_values(study, preset))
+            seconds = sum(study.stages[trial.stage].seconds(trial) for trial in trials)
+            total[preset] += seconds
+            cells.append(duration(seconds))
+        rows.append((name, *cells))
+    rows.append(("all", *map(duration, total.values())))
+    return tables.Table("costs", "Predicted time on two cores", ("study", *PUBLISHED), tuple(rows))
+
+
 def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
     """Counts of verdicts on `"numbers"` or `"claims"`, a row a study and side that has a run."""
     order = CELL_ORDER if kind == "numbers" else CLAIM_ORDER
     rows = []
     for page in pages:
         claims = [result for result in page.claims if not result.claim.control]
-        for side in tables.shown_sides(page.cells):
+        for side in tables.shown_sides([*page.cells, *page.claims]):
             view = page.sides[side]
             found = tables.side_counts(page.cells if kind == "numbers" else claims, side, order)
             unscored = sum(n for name, n in found.items() if name not in order)
@@ -269,4 +286,4 @@ def readme_block(pages: list[StudyPage], over_all: across.Across) -> str:
         for table in across.tables(over_all, sides=("shipped",))
     ]
     template = _environment().get_template("readme.md.j2")
-    return template.render(front=_front(pages), across=shown)
+    return template.render(front=_front(pages), across=shown, costs=costs_table())
