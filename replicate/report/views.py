@@ -199,8 +199,14 @@ class View:
         """Values of setting `x` among the planned trials that a selector means, in order.
 
         The base value of `x` is not implied: a series over beta holds every beta. The points of a
-        curve are its epochs, from 1.
+        curve over `"epoch"` are the epochs that are planned, from 1; of any other curve as many as
+        the longest on record has, which runs of other points do not complete.
         """
+        if selector.curve and x != "epoch":
+            trials = self.trials(selector)
+            found = [self.records.get(trial.key) for trial in trials]
+            lengths = [len(each.curves.get(selector.curve, ())) for each in found if each]
+            return list(range(1, max(lengths, default=bool(trials)) + 1))
         if selector.curve:
             epochs = self.points(dataclasses.replace(selector, curve=""), "epochs")
             return list(range(1, max(epochs, default=0) + 1))

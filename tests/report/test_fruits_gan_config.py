@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from report_stores import only
 
+from replicate.evaluation.held_out import widened
 from replicate.evaluation.learning_curves import validation_metrics
+from replicate.evaluation.statistics import mean_interval
+from replicate.report.cells import measure
 from replicate.report.claim_tests import TESTS, arm_of, gather, run_test
 from replicate.report.claims import evaluate
 from replicate.report.config import load
@@ -302,11 +305,43 @@ def test_intervals_rest_on_the_images_that_records_count(study, trials, fake, n)
     assert (plain.low, plain.high) == pytest.approx((effect.low, effect.high))
 
 
+def test_a_missing_photograph_is_missing_on_our_side_only(study, trials, fake):
+    """75 images here, 76 in the report: claims go by image, cells by either side's own count."""
+    rights = {"real": (60, 61, 62), "synthetic": (50, 50, 52)}
+    several = [
+        (trial, {"n_val": 75, "best_val_accuracy_selected_on_test": n / 75,
+                 "val_right_best_selected_on_test": [1] * n + [0] * (75 - n)})
+        for trial in trials
+        if trial.stage == "classifier" and trial.settings["dataset"] == "fids30"
+        and trial.settings["arm"] in rights and trial.replicate < 3
+        and trial.settings.get("point", "picked") == "picked"
+        and trial.settings.get("storage", "jpeg") == "jpeg"
+        for n in [rights[trial.settings["arm"]][trial.replicate]]
+    ]  # fmt: skip
+    store = fake("missing", STUDY)
+    store.add(several, shipped=True)
+    (view,) = views_of("yours", store.root, study)
+    test = next(claim for claim in study.claims if claim.id == "T17").tests[0]
+    effect = run_test(gather(view, test), test)
+    assert effect.note == "75 images, paired" and effect.n == 3
+    assert effect.effect == pytest.approx((183 - 152) / 225)
+    (cell,) = [
+        c for c in block(study, "fig12_summary")
+        if c.label.startswith("original, best validation accuracy")
+    ]  # fmt: skip
+    own = mean_interval([n / 75 for n in rights["real"]])
+    found = measure(cell, view).interval
+    assert (found.low, found.high) == pytest.approx((widened(own, 75).low, widened(own, 75).high))
+
+
 def test_no_test_fixes_how_many_images_we_have(study):
     for claim in study.claims:
         for test in claim.tests:
             assert isinstance(test.get("n_test", {}), dict), claim.id
     assert not [e["id"] for e in study.extras if isinstance(e.get("n_test", ""), int)]
+    assert not [
+        name for name, series in study.series.items() if series.x == "image" and series.over
+    ]
 
 
 # ------------------------------------------------------------------ the pipeline's own
