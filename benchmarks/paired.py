@@ -32,16 +32,23 @@ def take_turns(script, names, args, arguments, told):
     """Runs every contender once a round, each in a fresh process; returns their rows.
 
     Contenders with "torch" in their name run in `args.torch_python`, and not at all if that has no
-    PyTorch.
+    PyTorch, which is said.
 
     Args:
         script: the benchmark, which prints a contender's row as JSON.
         names: the contenders.
-        args: the command line: `quick`, `rounds` and, if there are such contenders, `torch_python`.
+        args: the command line: `quick`, `publish`, `rounds` and, if there are such contenders,
+            `torch_python`.
         arguments: further arguments of every contender.
         told: row -> what is printed of it.
+
+    Raises:
+        SystemExit: if there is no PyTorch, and the results are to be published.
     """
     if any("torch" in name for name in names) and not _has_torch(args.torch_python):
+        if args.publish:
+            raise SystemExit("PyTorch not found: --publish needs its rows (see --torch_python)")
+        print("PyTorch not found: its rows are left out (see --torch_python)", flush=True)
         names = [name for name in names if "torch" not in name]
     rows = []
     for turn in range(1 if args.quick else args.rounds):
@@ -55,8 +62,8 @@ def take_turns(script, names, args, arguments, told):
 
 
 def run(args, measure, compare, table, write):
-    """Prints what one contender does as JSON; else measures all, prints the table and, unless
-    quick, writes the results.
+    """Prints what one contender does as JSON; else measures all, prints the table and, if they are
+    to be published, writes the results.
 
     Args:
         args: the command line.
@@ -70,7 +77,7 @@ def run(args, measure, compare, table, write):
         return
     report = compare(args)
     print(table(report))
-    if not args.quick:
+    if args.publish:
         write(report)
 
 
@@ -242,7 +249,10 @@ def save(name, page_name, report, page):
 def parser_of(description, contenders, rounds):
     """Returns a parser with the flags of every benchmark."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="least that runs; writes nothing")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--quick", action="store_true", help="least that runs")
+    text = "replace the page in docs/ and the numbers in benchmarks/results/"
+    kind.add_argument("--publish", action="store_true", help=text)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter with PyTorch")
     parser.add_argument("--contender", choices=contenders, help="run this one here, print JSON")
