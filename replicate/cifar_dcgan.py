@@ -487,7 +487,8 @@ def run_judge(trials, context):
             artifacts = keep_network(trial, spec, result, context)
             artifacts |= judge_pictures(trial, context, data)
             metrics = {"test_accuracy": result.test_accuracy}
-            yield trial, Outcome(metrics, {}, artifacts, data_provenance(data))
+            data_used, seconds = data_provenance(data), result.wall_seconds
+            yield trial, Outcome(metrics, {}, artifacts, data_used, wall_seconds=seconds)
 
 
 def judge_pictures(trial, context, data):

@@ -575,7 +575,8 @@ def run_judge(trials, context):
             write_arrays(artifacts[examples], {"images": images[shown], "labels": truth[shown]})
             write_json(artifacts["summary"], {"classifier": layer_rows(build())})  # Fig. 15
             metrics = {"val_accuracy": result.test_accuracy, "val_loss": result.test_loss}
-            yield trial, Outcome(metrics, {}, artifacts, data_provenance(data))
+            data_used, seconds = data_provenance(data), result.wall_seconds
+            yield trial, Outcome(metrics, {}, artifacts, data_used, wall_seconds=seconds)
 
 
 def network_of(trial):
