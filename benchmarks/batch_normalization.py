@@ -86,7 +86,7 @@ def write(report):
     """Writes the JSON and the page."""
     page = f"""# Batch normalisation in training
 
-Written by `python benchmarks/batch_normalization.py`; raw numbers in
+Written by `python benchmarks/batch_normalization.py --publish`; raw numbers in
 `benchmarks/results/batch_normalization.json`.
 
 Forward pass and gradient by input, scale and offset, float32. Contenders take turns in
@@ -110,7 +110,7 @@ def compare(args):
 
 
 def main():
-    """Measures, prints the table and, unless quick, writes the results."""
+    """Measures, prints the table and, with --publish, writes the results."""
     parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--repeats", type=int, default=10, help="runs of a shape and round")
     paired.run(parser.parse_args(), measure, compare, table, write)

@@ -245,7 +245,7 @@ def write(report):
     """Writes the JSON, the page and the plot."""
     page = f"""# Benchmarks
 
-Written by `python benchmarks/classifier_lanes.py`; raw numbers in
+Written by `python benchmarks/classifier_lanes.py --publish`; raw numbers in
 `benchmarks/results/classifier_lanes.json`.
 
 ## Classifier lanes
@@ -296,7 +296,7 @@ def plot(costs, path):
 
 
 def main():
-    """Measures, prints the table and, unless quick, writes the results."""
+    """Measures, prints the table and, with --publish, writes the results."""
     parser = paired.parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument("--images", type=int, help="images of one epoch")
     parser.add_argument("--costs", action="store_true", help="run the cost axes here, print JSON")

@@ -196,11 +196,24 @@ def table(report):
     return "\n".join(lines)
 
 
+def missed(report):
+    """Returns a sentence that names the contenders of this package below the goal."""
+    below = [
+        CONTENDERS[name]
+        for name, rows in paired.by_contender(report).items()
+        if "torch" not in name
+        and statistics.median(paired.shares_of_sgemm(rows, report["step_gflop"][name])[2]) < GOAL
+    ]
+    return (
+        "Below it: " + ", ".join(f'"{name}"' for name in below) + "." if below else "All reach it."
+    )
+
+
 def write(report):
     """Writes the JSON and the page."""
     page = f"""# Training steps of the MNIST Boltzmann machines
 
-Written by `python benchmarks/dbm_training.py`; raw numbers in
+Written by `python benchmarks/dbm_training.py --publish`; raw numbers in
 `benchmarks/results/dbm_training.json`.
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
@@ -210,6 +223,8 @@ of one thread each, as `--workers` runs them; its time is that of a step of any 
 the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same processes, before
 and after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 
+{missed(report)}
+
 {table(report)}
 
 {paired.footer(report)}
@@ -218,7 +233,7 @@ and after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 
 
 def main():
-    """Measures, prints the table and, unless quick, writes the results."""
+    """Measures, prints the table and, with --publish, writes the results."""
     parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=5, help="tens of steps a contender and round")
     paired.run(parser.parse_args(), measure, compare, table, write)

@@ -255,7 +255,8 @@ def write(report):
     """Writes the JSON and the page."""
     page = f"""# A training step of the CIFAR-10 DCGAN
 
-Written by `python benchmarks/dcgan_step.py`; raw numbers in `benchmarks/results/dcgan_step.json`.
+Written by `python benchmarks/dcgan_step.py --publish`; raw numbers in
+`benchmarks/results/dcgan_step.json`.
 
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
@@ -275,7 +276,7 @@ and asks for no gradient that is not used. "First steps" holds tracing and compi
 
 
 def main():
-    """Measures, prints the table and, unless quick, writes the results."""
+    """Measures, prints the table and, with --publish, writes the results."""
     parser = paired.parser_of(__doc__, CONTENDERS, rounds=5)
     parser.add_argument("--steps", type=int, default=15, help="steps a contender and round")
     paired.run(parser.parse_args(), measure, compare, table, write)

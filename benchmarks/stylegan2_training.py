@@ -370,7 +370,7 @@ def write(report):
     rate = statistics.median(statistics.mean(row["sgemm_gflops"]) for row in report["rows"])
     page = f"""# A training step of StyleGAN2-ADA
 
-Written by `python benchmarks/stylegan2_training.py`; raw numbers in
+Written by `python benchmarks/stylegan2_training.py --publish`; raw numbers in
 `benchmarks/results/stylegan2_training.json`.
 
 {RESOLUTION} x {RESOLUTION} colour images, batch {report["batch_size"]}, float32, maps of
@@ -393,7 +393,7 @@ What did not run:
 
 
 def main():
-    """Measures, prints the table and, unless quick, writes the results."""
+    """Measures, prints the table and, with --publish, writes the results."""
     parser = paired.parser_of(__doc__, CONTENDERS, rounds=3)
     parser.add_argument(
         "--repeats", type=int, default=5, help="runs of a part, contender and round"

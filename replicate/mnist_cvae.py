@@ -308,7 +308,7 @@ def describe_set(trial, context, images, labels):
     predicted = np.argmax(judge.predict(images, batch_size=1000, verbose=0), axis=1)
     folder = context.artifact_dir(trial)
     paths = {"set": folder / "set.safetensors", "preview": folder / "preview.npz"}
-    save_synthetic(paths["set"], images, labels, {"trial": trial.describe(), "key": trial.key})
+    save_synthetic(paths["set"], images, labels, trial.card)
     per_class = trial.settings["per_class"]
     rows = np.concatenate([k * per_class + np.arange(PREVIEW_PER_CLASS) for k in range(10)])
     preview = {"images": to_uint8(images[rows]), "labels": labels[rows]}

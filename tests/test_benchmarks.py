@@ -1,20 +1,21 @@
 """What benchmarks print and write; none is run."""
 
-import importlib.util
+import importlib
+import json
 from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "paired.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+MEASURED = sorted(path.stem for path in (FOLDER / "results").glob("*.json"))
 CONTENDERS = ("ours", "torch")
 
 
 @pytest.fixture
 def paired(monkeypatch):
     """What benchmarks share, with measured rows made up and no PyTorch."""
-    spec = importlib.util.spec_from_file_location("paired", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.syspath_prepend(FOLDER)
+    module = importlib.import_module("paired")
     monkeypatch.setattr(module, "in_process", lambda *command: {"contender": command[2]})
     monkeypatch.setattr(module, "_has_torch", lambda python: False)
     return module
@@ -49,3 +50,14 @@ def test_pages_are_replaced_on_request_with_every_row(paired, monkeypatch, capsy
     assert len(report["rows"]) == 2 and "PyTorch" not in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run(paired, "--publish", "--quick")
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_page_says_what_was_measured(paired, monkeypatch, name):
+    saved = []
+    monkeypatch.setattr(paired, "save", lambda *values: saved.append(values))
+    report = json.loads((FOLDER / "results" / f"{name}.json").read_text())
+    importlib.import_module(name).write(report)
+    ((results, page_name, _, page),) = saved
+    assert results == name and len(report["rows"]) > 1
+    assert (FOLDER.parent / "docs" / f"{page_name}.md").read_text() == page

@@ -81,6 +81,11 @@ class Trial:
         """SHA-256 of the canonical JSON of the specification, as 64 hexadecimal digits."""
         return hashlib.sha256(canonical_json(self.spec).encode()).hexdigest()
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a file that the trial made says of its making: name, key and specification."""
+        return {"trial": self.describe(), "key": self.key, "spec": self.spec}
+
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Trial:
         """The trial of a stored specification."""

@@ -42,8 +42,7 @@ def store_set(
     labels = np.asarray(labels, np.int64)
     folder = context.artifact_dir(trial)
     artifacts = {"set": folder / "set.safetensors"}
-    card = {"trial": trial.describe(), "key": trial.key, "seed": trial.settings["seed"]}
-    card["spec"] = trial.spec
+    card = {**trial.card, "seed": trial.settings["seed"]}
     save_synthetic(artifacts["set"], images, labels, card)
     rows = list(preview_rows)
     if rows:

@@ -161,7 +161,6 @@ def keep_network(trial, spec, result, context) -> dict[str, Any]:
     paths = {"weights": folder / "weights.safetensors", "batch_loss": folder / "batch_loss.npy"}
     network = spec.build()
     network.set_weights(result.weights)
-    card = {"trial": trial.describe(), "key": trial.key}
-    save_weights(paths["weights"], {"classifier": network}, card)
+    save_weights(paths["weights"], {"classifier": network}, trial.card)
     write_array(paths["batch_loss"], result.batch_loss)
     return paths

@@ -195,12 +195,11 @@ def run_generator_trial(
         )
     step = step_size or trial.settings["batch_size"]
     folder = context.artifact_dir(trial)
-    card = {"trial": trial.describe(), "key": trial.key, "spec": trial.spec}
     artifacts = {name: folder / f"{name}.safetensors" for name in ("weights", *keep_weights)}
 
     def after_epoch(epoch):
         for name in (name for name, at in keep_weights.items() if at == epoch):
-            save_weights(artifacts[name], model.inference_layers(), {**card, "epoch": epoch})
+            save_weights(artifacts[name], model.inference_layers(), {**trial.card, "epoch": epoch})
 
     owners = {"model": model, **named_optimizers(model)}
     checkpoints = Checkpoints(context.checkpoint_dir(trial), trial, owners)
@@ -220,7 +219,7 @@ def run_generator_trial(
         enough=enough,
     )
     trained = round(len(next(iter(histories.values()))) / -(-len(order(0)) // step))
-    save_weights(artifacts["weights"], model.inference_layers(), card)
+    save_weights(artifacts["weights"], model.inference_layers(), trial.card)
     artifacts["batch_loss"] = _write_losses(folder, histories)
     if strip is not None:
         artifacts["strip"] = folder / "strip.npz"
