@@ -38,6 +38,8 @@ WEIGHTS = "weights"  # large, see `_released`
 def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     """Copy a study's finished preset records into the shipped results.
 
+    Shipped records and artifacts of trials that no shipped plan holds any more are removed.
+
     Returns:
         Number of records copied, and bytes of artifacts.
     """
@@ -55,8 +57,10 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     size = sum(_release(record, workdir, shipped, record.key in released) for record in records)
     for plan in plans:
         shipped.write_plan(plan)
-    if records:
-        shipped.write_shipped(study.name, records)
+    planned = {trial.key for plan in shipped.plans(study.name) for trial in plan.trials}
+    for key in shipped.records(study.name).keys() - planned:
+        shutil.rmtree(shipped.root / "artifacts" / key, ignore_errors=True)
+    shipped.write_shipped(study.name, records, planned)
     return len(records), size
 
 

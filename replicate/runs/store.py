@@ -19,6 +19,7 @@ import dataclasses
 import json
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -258,18 +259,28 @@ class Store:
         path = self.root / plan.study / "plans" / f"{plan.label}.json"
         write_json(path, plan.to_json())
 
-    def write_shipped(self, study: str, records: list[Record]) -> None:
-        """Merge records into `<stage>.jsonl` files, one record a line."""
+    def write_shipped(
+        self, study: str, records: list[Record], planned: Collection[str] | None = None
+    ) -> None:
+        """Merge records into `<stage>.jsonl` files, one record a line.
+
+        Args:
+            study: the study.
+            records: new ones; of the same trial and run they replace those that are there.
+            planned: keys of the trials whose records stay; None keeps all.
+        """
         existing = [r for rs in self.records(study).values() for r in rs]
         merged = {(r.key, r.run_id): r for r in [*existing, *records]}
-        by_stage = defaultdict(list)
-        for identity in sorted(merged):
-            by_stage[merged[identity].trial.stage].append(merged[identity])
-        for stage, rows in by_stage.items():
+        by_stage = {path: [] for path in (self.root / study).glob(f"{WHOLE}.jsonl")}
+        for _, record in sorted(merged.items()):
+            if planned is None or record.key in planned:
+                path = self.root / study / f"{record.trial.stage}.jsonl"
+                by_stage.setdefault(path, []).append(record)
+        for path, rows in by_stage.items():
             text = "".join(_shipped_line(record) for record in rows)
-            write_atomic(
-                self.root / study / f"{stage}.jsonl", lambda p, text=text: p.write_text(text)
-            )
+            write_atomic(path, lambda p, text=text: p.write_text(text))
+            if not rows:
+                path.unlink()
 
 
 def _shipped_line(record: Record) -> str:

@@ -242,6 +242,21 @@ def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatc
     assert "6 shipped records" in reuse_shipped(study, trials, Store(tmp_path / "other"))
 
 
+def test_what_no_plan_holds_any_more_is_shipped_no_more(toy, tmp_path):
+    study, workdir = toy
+    shipped = Store(tmp_path / "project" / "results")
+    assert run(toy) == 0
+    publish(study, Store(workdir), shipped)
+    first = study.declare(parse(study, []))[:2]
+    assert len(shipped.latest("toy")) == 6
+    assert len(list(shipped.root.glob("artifacts/*"))) == 3
+    publish(dataclasses.replace(study, declare=lambda values: first), Store(workdir), shipped)
+    assert set(shipped.latest("toy")) == {trial.key for trial in first}
+    assert [path.name for path in shipped.root.glob("artifacts/*")] == [first[0].key]
+    publish(dataclasses.replace(study, declare=lambda values: []), Store(workdir), shipped)
+    assert not list(shipped.root.glob("toy/*.jsonl"))
+
+
 @pytest.fixture
 def with_weights(toy, tmp_path, monkeypatch):
     """A toy study that ran, whose numbers count as weights."""
