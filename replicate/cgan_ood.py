@@ -40,7 +40,7 @@ from replicate.runs.flags import (
     define_shared,
 )
 from replicate.runs.seeds import stream, trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
 
 NAME = "cgan_ood"
 TRAINING_IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000}
@@ -79,8 +79,14 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "deep_epochs", 50, "epochs of a classifier, CIFAR-10 (Table 1)")
     define_positive(values, "deep_learning_rate", 1e-3, "Adam's rate, CIFAR-10 (Table 1)")
     define_positive(values, "classifier_batch_size", 100, "images a step, classifier (inferred)")
-    define_positive(values, "n_train", 60000, "training images of either kind, as far as there are")
-    define_positive(values, "n_test", 10000, "test images of either kind")
+    define_positive(
+        values,
+        "n_train",
+        60000,
+        "training images of either kind, as far as there are",
+        at_most=60000,
+    )
+    define_positive(values, "n_test", 10000, "test images of either kind", at_most=10000)
     flags.DEFINE_string(
         "network",
         "own",
@@ -109,13 +115,10 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: protocol first, data set by data set, then extensions.
 
     Raises:
-        ValueError: if more images are asked for than there are, an arm, a ratio or an extension
-            that was asked for has no trial, or `--network` is no StyleGAN2-ADA of CIFAR-10.
+        ValueError: if an arm, a ratio or an extension that was asked for has no trial, or
+            `--network` is no StyleGAN2-ADA of CIFAR-10.
         OSError: if the file of `--network` cannot be read.
     """
-    for name, most in (("n_train", 60000), ("n_test", 10000)):
-        if values[name].value > most:
-            raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
     check_cached(values)
     parts = [
         Part(values, dataset, origin_of(dataset, values.network)) for dataset in values.dataset
@@ -986,11 +989,6 @@ def set_seconds(trial):
     return 5 + (0.12 if costly else 0.001) * (s["n_train"] + s["n_test"])
 
 
-def generator_group(trial):
-    """Short generators share a process."""
-    return trial.key if generator_seconds(trial) > 120 else "short"
-
-
 def set_group(trial):
     """Small sets share a process; measurements of a data set share the originals' features."""
     if trial.settings["n_train"] <= 1000:
@@ -1012,7 +1010,9 @@ STUDY = Study(
     datasets=tuple(TRAINING_IMAGES),
     stages={
         "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),
-        "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
+        "generator": Stage(
+            1, run_generators, generator_seconds, group=alone_if_long(generator_seconds)
+        ),
         "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group),
         "evaluation": Stage(1, run_evaluation, set_seconds, group=set_group),
         "classifier": Stage(

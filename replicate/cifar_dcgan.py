@@ -33,7 +33,7 @@ from replicate.runs.flags import (
     preset_values,
 )
 from replicate.runs.seeds import epoch_order, trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
 
 NAME = "cifar_dcgan"
 CLASSES = (
@@ -756,11 +756,6 @@ def classifier_group(trial):
     return trial.inputs["airplane"], trial.settings["scale"]
 
 
-def generator_group(trial):
-    """Short generators share a process."""
-    return trial.key if generator_seconds(trial) > 120 else "short"
-
-
 def set_seconds(trial):
     """Predicted wall time on two cores of drawing or measuring a class's set."""
     return 1 + 0.003 * trial.settings["n_per_class"]
@@ -777,7 +772,9 @@ STUDY = Study(
     citation="Leung, Y. S., Leung, H. H. B., Yu, C. H. (2022). Synthetic Data Generation.",
     datasets=("cifar10",),
     stages={
-        "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
+        "generator": Stage(
+            1, run_generators, generator_seconds, group=alone_if_long(generator_seconds)
+        ),
         "judge": Stage(1, run_judge, classifier_seconds, "lanes"),
         "synthetic": Stage(
             *(1, run_synthetic, set_seconds),

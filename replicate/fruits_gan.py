@@ -37,7 +37,7 @@ from replicate.runs.flags import (
     define_shared,
 )
 from replicate.runs.seeds import trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
 
 NAME = "fruits_gan"
 FRUITS = (
@@ -656,11 +656,6 @@ def set_seconds(trial):
     return 2 + images / 100
 
 
-def generator_group(trial):
-    """Short generators share a process."""
-    return trial.key if generator_seconds(trial) > 120 else "short"
-
-
 def set_group(trial):
     """Sets of a data set and a point share a process, unless they are large; tiny ones all do."""
     s = trial.settings
@@ -682,7 +677,9 @@ STUDY = Study(
     ),
     datasets=("fids30", "mnist"),
     stages={
-        "generator": Stage(1, run_generators, generator_seconds, group=generator_group),
+        "generator": Stage(
+            1, run_generators, generator_seconds, group=alone_if_long(generator_seconds)
+        ),
         "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),
         "selection": Stage(1, run_selection, set_seconds, group=set_group, reads=weights_read),
         "synthetic": Stage(1, run_synthetic, set_seconds, group=set_group, reads=weights_read),

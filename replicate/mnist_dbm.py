@@ -29,7 +29,7 @@ from absl import flags
 
 from replicate.runs.flags import define_choices, define_positive, define_shared
 from replicate.runs.seeds import trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, data_provenance, unique
+from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
 
 NAME = "mnist_dbm"
 DATASETS = ("mnist", "fashion_mnist", "cifar10")
@@ -70,8 +70,8 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "classifier_epochs", 12, "epochs of a CNN (inferred)")
     define_positive(values, "classifier_batch_size", 128, "images a step, CNN (inferred)")
     define_positive(values, "judge_epochs", 12, "epochs of the CNN that compares features")
-    define_positive(values, "n_train", 60000, "real training images in use, at most")
-    define_positive(values, "n_test", 10000, "real test images in use")
+    define_positive(values, "n_train", 60000, "real training images in use, at most", at_most=60000)
+    define_positive(values, "n_test", 10000, "real test images in use", at_most=10000)
     define_positive(values, "gibbs_steps", 1000, "steps of a sampling chain from random states")
     define_sizes(values, "hidden", (512, 1024), "hidden units of the Boltzmann machine")
     define_sizes(values, "dbm_epochs", (64, 120, 100), "epochs of both RBMs and of joint training")
@@ -116,9 +116,6 @@ def declare(values: flags.FlagValues) -> list:
 
 def check_sizes(values):
     """Refuse what the data or the generated sets cannot give."""
-    for name, most in (("n_train", 60000), ("n_test", 10000)):
-        if values[name].value > most:
-            raise ValueError(f"Expected --{name} of at most {most}. Received: {values[name].value}")
     if values.n_train < max(values.batch_size, 1.25 * values.many):
         raise ValueError(
             f"Expected --n_train of at least a batch of {values.batch_size} and, since classes are "
@@ -876,7 +873,7 @@ STUDY = Study(
             1,
             run_generators,
             generator_seconds,
-            group=lambda t: t.key if generator_seconds(t) > 120 else "short",
+            group=alone_if_long(generator_seconds),
         ),
         "judge": Stage(1, run_judge, cnn_seconds, "lanes"),
         "synthetic": Stage(1, run_synthetic, lambda t: 2.0, group=lambda t: "all"),

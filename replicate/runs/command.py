@@ -139,7 +139,7 @@ def _stopped(study, store, trials, arguments) -> int:
     count = sum(trial.key in done for trial in trials)
     print(
         f"\nStopped. {count} of {len(trials)} trials are done and stored in {store.root}; "
-        f"unfinished generators go on from their last checkpoint.\n"
+        f"unfinished training goes on from its last checkpoint.\n"
         f"Continue with: {python_command(study.module, *arguments)}"
     )
     return 130

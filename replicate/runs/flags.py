@@ -9,6 +9,7 @@ given by the user wins. What a preset sets for one of several data sets stands i
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from pathlib import Path
 
@@ -40,14 +41,17 @@ INFRASTRUCTURE = (
 )
 
 
-def define_positive(values, name: str, default: int | float, text: str) -> None:
-    """Define an integer or float flag that must be positive."""
+def define_positive(
+    values, name: str, default: int | float, text: str, at_most: float = math.inf
+) -> None:
+    """Define an integer or float flag that must be positive, and not above a bound."""
     define = flags.DEFINE_integer if isinstance(default, int) else flags.DEFINE_float
     define(name, default, text, flag_values=values)
+    bound = "" if at_most == math.inf else f" of at most {at_most}"
     flags.register_validator(
         name,
-        lambda value: value > 0,
-        message="expected a positive number",
+        lambda value: 0 < value <= at_most,
+        message=f"expected a positive number{bound}",
         flag_values=values,
     )
 

@@ -4,7 +4,7 @@ Layout of a user's workdir, per study::
 
     runs/<study>/records/<key>.<run id>.json     one record a trial and run
     runs/<study>/artifacts/<key>/<name>          weights, synthetic sets, loss curves
-    runs/<study>/checkpoints/<key>/              states of unfinished generators
+    runs/<study>/checkpoints/<key>/              states of unfinished generators and classifiers
     runs/<study>/plans/<label>.json              the trials that a preset (with overrides) asks for
 
 Shipped results hold the same records, many to a file, since thousands of small files weigh on git::

@@ -113,6 +113,16 @@ class Study:
         return main(self, argv)
 
 
+def alone_if_long(seconds: Callable[[Trial], float], limit: float = 120) -> Callable[[Trial], str]:
+    """A `Stage.group`: trials predicted to take longer have a process each, short ones share one.
+
+    Args:
+        seconds: predicted wall time of a trial.
+        limit: in seconds.
+    """
+    return lambda trial: trial.key if seconds(trial) > limit else "short"
+
+
 def load_study(module: str) -> Study:
     """The `STUDY` of a module.
 

@@ -321,7 +321,7 @@ def test_corrupted_digits_do_not_depend_on_the_trial():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n_train=60001"], "--n_train of at most 60000"),
+        (["--n_train=60001"], "at most 60000"),
         (["--dataset=mnist,imagenet"], "expected any of mnist"),
         (["--ratios=3:1"], "expected any of 1:0"),
         (["--network=/no/such"], "expected a file"),

@@ -144,7 +144,8 @@ def official_network(url: str = OFFICIAL_URL) -> Path:
     except (OSError, ValueError) as error:  # urllib's errors are OSErrors
         raise NetworkUnavailable(
             f"The official network is not at {path} and could not be downloaded from {url}: "
-            f"{error}. Put the file there, or give the path of a copy (--network=path)."
+            f"{error}. Put the file there, or give the path of a copy "
+            "(--network=path), which is then named by its content and not scored."
         ) from error
     finally:
         Path(name).unlink(missing_ok=True)
