@@ -72,7 +72,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "judge_epochs", 12, "epochs of the CNN that compares features")
     define_positive(values, "n_train", 60000, "real training images in use, at most", at_most=60000)
     define_positive(values, "n_test", 10000, "real test images in use", at_most=10000)
-    define_positive(values, "gibbs_steps", 1000, "steps of a sampling chain from random states")
+    define_positive(values, "gibbs_steps", 1000, "Gibbs steps of a chain before an image is taken")
     define_sizes(values, "hidden", (512, 1024), "hidden units of the Boltzmann machine")
     define_sizes(values, "dbm_epochs", (64, 120, 100), "epochs of both RBMs and of joint training")
     define_sizes(values, "cifar_hidden", (5000, 1000), "--hidden for cifar10")
@@ -558,21 +558,28 @@ def run_dbms(trials, context):
 
 
 def run_dbm_samples(trials, context):
-    """Stage `dbm_samples`: chains from random states, odd and even layers in turns (slides).
+    """Stage `dbm_samples`: the chains of joint training go on, odd and even layers in turns.
 
-    Images of a machine of all classes have no labels; they count as label 0.
+    Some images of chains that start anew from random states are kept beside them. Images of a
+    machine of all classes have no labels; they count as label 0.
     """
     import numpy as np
 
+    from replicate.runs.files import write_arrays
     from replicate.stages.boltzmann import draw_images
 
     for trial in trials:
-        parts = []
+        parts, anew = [], []
         for role in sorted(trial.inputs):
             images, _ = machine_images(context.input(trial, role).trial, context)
             parts.append(draw_images(trial, context, role, images))
+            anew.append(draw_images(trial, context, role, images, "random", PREVIEW))
         labels = np.repeat(np.arange(len(parts)), trial.settings["per_class"])
-        yield trial, stored(trial, context, np.concatenate(parts), labels)
+        outcome = stored(trial, context, np.concatenate(parts), labels)
+        outcome.artifacts["random_start"] = context.artifact_dir(trial) / "random_start.npz"
+        told = {"labels": np.repeat(np.arange(len(anew)), len(anew[0]))}
+        write_arrays(outcome.artifacts["random_start"], {"images": np.concatenate(anew), **told})
+        yield trial, outcome
 
 
 # ------------------------------------------------------------------- classifiers and evaluation
@@ -881,7 +888,7 @@ STUDY = Study(
         "evaluation": Stage(1, run_evaluation, lambda t: 60.0, group=lambda t: "all"),
         "rbm": Stage(1, run_rbms, machine_seconds, group=machine_group),
         "dbm": Stage(2, run_dbms, machine_seconds, group=machine_group),
-        "dbm_samples": Stage(1, run_dbm_samples, samples_seconds, group=lambda t: "all"),
+        "dbm_samples": Stage(2, run_dbm_samples, samples_seconds, group=lambda t: "all"),
         "svm": Stage(1, run_svms, svm_seconds, "plain", classifier_group),
         "cnn": Stage(1, run_cnns, cnn_seconds, "lanes", classifier_group),
     },

@@ -245,25 +245,27 @@ def _fit(machine: DBM, images: np.ndarray) -> dict[str, float]:
     return {"bound": float(bound), "log_partition_error": error}
 
 
-def draw_images(trial, context, role, images) -> np.ndarray:
-    """Images of a trained machine, by chains from random states.
+def draw_images(trial, context, role, images, start="chains", count=None) -> np.ndarray:
+    """Images of a trained machine: one of each chain, every so many steps.
 
     Args:
         trial: settings `per_class`, the number of images, and `gibbs_steps`.
         context: the worker's context.
-        role: which input is the machine; its released float16 weights are used.
+        role: which input is the machine; its released float16 weights and chains are used.
         images: the images that it was trained from, as of `run_dbm_trial`.
+        start: `"chains"`, the persistent ones of its training go on; or `"random"` states, from
+            which chains may stay in one grey state for longer than that.
+        count: number of images in place of `per_class`.
 
     Returns:
-        uint8 `(per_class, height, width, channels)`.
+        uint8 `(count, height, width, channels)`.
     """
-    source = context.input(trial, role).trial
+    source, s = context.input(trial, role).trial, trial.settings
     size, _ = _steps(source, _seen(len(images)))
     machine = build_dbm(source, images.shape[1:], size)
     load_weights(context.input_path(trial, role, "weights"), machine.inference_layers())
     seed = trial_seed(trial, "dbm_samples/noise", *_place(source))
-    s = trial.settings
-    return to_uint8(machine.sample(s["per_class"], gibbs_steps=s["gibbs_steps"], seed=seed))
+    return to_uint8(machine.sample(count or s["per_class"], s["gibbs_steps"], seed, start))
 
 
 def build_rbm(trial, below: tuple[int, ...]) -> RBM:

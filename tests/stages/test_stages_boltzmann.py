@@ -1,17 +1,22 @@
 """Schedules and networks of the Boltzmann machines' trials; mnist_dbm's smoke test trains them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from replicate.evaluation.images import to_uint8
 from replicate.runs.trial import Trial
 from replicate.stages.boltzmann import (
     build_dbm,
     build_rbm,
     dbm_schedule,
+    draw_images,
     levelled_off,
     machine_rows,
     rbm_schedule,
 )
+from replicate.training.checkpoints import save_weights
 
 COMMON = {"seed": 0, "klass": "all", "visible": "bernoulli"}
 
@@ -93,3 +98,25 @@ def test_machines_of_classes_layers_and_replicates_differ():
     for other in ({"klass": "3"}, {"replicate": 1}):
         assert (first_weights(**other) != same).all()
     assert first_weights(layer=2).std() > 2 * same.std()  # 0.005 in place of 0.001
+
+
+def test_images_are_drawn_by_the_chains_that_trained(tmp_path):
+    """They go on from the released file; fresh random states are for comparison."""
+    hidden = {"hidden_1": 6, "hidden_2": 4, "batch_size": 5}
+    source = trial("dbm", **hidden)
+    machine = build_dbm(source, (2, 3, 1), 5)
+    below = build_rbm(trial("rbm", units=6, layer=1), (2, 3, 1))
+    above = build_rbm(trial("rbm", units=4, layer=2), (6,))
+    machine.start_from([below, above], np.eye(6)[:5].reshape(5, 2, 3, 1))
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, machine.inference_layers(), {})
+    context = SimpleNamespace(
+        input=lambda *_: SimpleNamespace(trial=source), input_path=lambda *_: weights
+    )
+    images = np.zeros((5, 2, 3, 1), np.uint8)
+    drawing = trial("dbm_samples", per_class=7, gibbs_steps=0)  # no step: the chains as they are
+    drawn = draw_images(drawing, context, "dbm_0", images)
+    expected = to_uint8(machine.sample(7, gibbs_steps=0, start="chains"))
+    assert np.abs(drawn.astype(int) - expected).max() <= 1 and drawn.shape == (7, 2, 3, 1)
+    np.testing.assert_array_equal(drawn[5:], drawn[:2])
+    assert draw_images(drawing, context, "dbm_0", images, "random", 3).shape == (3, 2, 3, 1)
