@@ -79,13 +79,8 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "deep_epochs", 50, "epochs of a classifier, CIFAR-10 (Table 1)")
     define_positive(values, "deep_learning_rate", 1e-3, "Adam's rate, CIFAR-10 (Table 1)")
     define_positive(values, "classifier_batch_size", 100, "images a step, classifier (inferred)")
-    define_positive(
-        values,
-        "n_train",
-        60000,
-        "training images of either kind, as far as there are",
-        at_most=60000,
-    )
+    text = "training images of either kind, as far as there are"
+    define_positive(values, "n_train", 60000, text, at_most=60000)
     define_positive(values, "n_test", 10000, "test images of either kind", at_most=10000)
     flags.DEFINE_string(
         "network",
@@ -662,8 +657,8 @@ def run_judge(trials, context):
             artifacts = keep_network(trial, spec, result, context)
             artifacts |= judge_pictures(trial, context, real)
             metrics = {"test_accuracy": result.test_accuracy}
-            data_used, seconds = data_provenance(data), result.wall_seconds
-            yield trial, Outcome(metrics, {}, artifacts, data_used, wall_seconds=seconds)
+            provenance = data_provenance(data)
+            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
 
 
 def judge_pictures(trial, context, real):

@@ -487,8 +487,8 @@ def run_judge(trials, context):
             artifacts = keep_network(trial, spec, result, context)
             artifacts |= judge_pictures(trial, context, data)
             metrics = {"test_accuracy": result.test_accuracy}
-            data_used, seconds = data_provenance(data), result.wall_seconds
-            yield trial, Outcome(metrics, {}, artifacts, data_used, wall_seconds=seconds)
+            provenance = data_provenance(data)
+            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
 
 
 def judge_pictures(trial, context, data):

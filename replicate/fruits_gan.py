@@ -575,8 +575,8 @@ def run_judge(trials, context):
             write_arrays(artifacts[examples], {"images": images[shown], "labels": truth[shown]})
             write_json(artifacts["summary"], {"classifier": layer_rows(build())})  # Fig. 15
             metrics = {"val_accuracy": result.test_accuracy, "val_loss": result.test_loss}
-            data_used, seconds = data_provenance(data), result.wall_seconds
-            yield trial, Outcome(metrics, {}, artifacts, data_used, wall_seconds=seconds)
+            provenance = data_provenance(data)
+            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
 
 
 def network_of(trial):

@@ -566,14 +566,15 @@ def run_dbm_samples(trials, context):
     import numpy as np
 
     from replicate.runs.files import write_arrays
-    from replicate.stages.boltzmann import draw_images
+    from replicate.stages.boltzmann import draw_images, trained_dbm
 
     for trial in trials:
         parts, anew = [], []
         for role in sorted(trial.inputs):
-            images, _ = machine_images(context.input(trial, role).trial, context)
-            parts.append(draw_images(trial, context, role, images))
-            anew.append(draw_images(trial, context, role, images, "random", PREVIEW))
+            source = context.input(trial, role).trial
+            machine = trained_dbm(trial, context, role, machine_images(source, context)[0])
+            parts.append(draw_images(trial, source, machine))
+            anew.append(draw_images(trial, source, machine, "random", PREVIEW))
         labels = np.repeat(np.arange(len(parts)), trial.settings["per_class"])
         outcome = stored(trial, context, np.concatenate(parts), labels)
         outcome.artifacts["random_start"] = context.artifact_dir(trial) / "random_start.npz"

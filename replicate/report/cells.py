@@ -88,12 +88,6 @@ def _calibration(cell: Cell, view: View) -> str:
     return reason
 
 
-def _images(cell: Cell, view: View) -> int:
-    """Test images of our own runs: the fewest on record, else as many as the report had."""
-    counted = dataclasses.replace(cell.selector, metric=COUNT, curve="", epoch=0, best_over={})
-    return round(min(view.sample(counted).values.values(), default=cell.n_test))
-
-
 def measure(cell: Cell, view: View | None) -> Measured:
     """What a view says of a reported number."""
     if view is None:
@@ -108,7 +102,7 @@ def measure(cell: Cell, view: View | None) -> Measured:
     sampling = 0.0
     if cell.n_test:
         sampling = held_out.exact_half_width(cell.reported, cell.n_test, interval.mean)
-        interval = held_out.widened(interval, _images(cell, view))
+        interval = held_out.widened(interval, view.fewest(cell.selector, COUNT, cell.n_test))
     if cell.unscored:
         verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":

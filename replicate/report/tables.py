@@ -243,10 +243,7 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
 
 def _images(view: View, selector: Selector, n_test: int | str) -> int:
     """How many test images there were: the fewest that records say, or the number itself."""
-    if not isinstance(n_test, str):
-        return n_test
-    values = view.sample(dataclasses.replace(selector, metric=n_test)).values.values()
-    return round(min(values, default=0))
+    return view.fewest(selector, n_test, 0) if isinstance(n_test, str) else n_test
 
 
 def _sample_text(view: View, selector: Selector, n_test: int = 0) -> str:

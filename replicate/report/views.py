@@ -218,6 +218,17 @@ class View:
                 found.append(value)
         return sorted(found)
 
+    def fewest(self, selector: Selector, metric: str, default: float) -> int:
+        """The least of a count over the finished trials that a selector means.
+
+        Args:
+            selector: the trials.
+            metric: by which each record says the count.
+            default: where none does.
+        """
+        counted = dataclasses.replace(selector, metric=metric, curve="", epoch=0, best_over={})
+        return round(min(self.sample(counted).values.values(), default=default))
+
     def sample(self, selector: Selector) -> Sample:
         """The numbers that a selector finds.
 

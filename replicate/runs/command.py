@@ -47,7 +47,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
         return 2
     described = planning.describe_plan(
-        study, plan, trials, store, taken=reuse.taken_keys, dropped=reuse.dropped_keys, needs=needs
+        study, plan, trials, store, done, taken=reuse.taken_keys, needs=needs
     )
     if values.plan:
         print(described)

@@ -180,9 +180,9 @@ def describe_plan(
     plan: Plan,
     trials: list[Trial],
     store: Store,
+    done: Collection[str],
     *,
     taken: Collection[str] = (),
-    dropped: Collection[str] = (),
     needs: Iterable[Need] = (),
 ) -> str:
     """The text of `--plan`: per stage the trials, what is done, and predicted time left.
@@ -192,17 +192,16 @@ def describe_plan(
         plan: what the trials belong to.
         trials: what is asked for.
         store: the workdir.
+        done: keys of trials that are done, with what is taken.
         taken: keys of shipped records that `--reuse_shipped` takes.
-        dropped: keys of records that it drops.
         needs: data sets and weights that the trials load.
     """
-    done = store.done_keys(study.name) - set(dropped)
     rows = [f"{study.name}, plan {plan.label}: {len(trials)} trials in {store.root}/{study.name}"]
     total = 0.0
     for name, stage in study.stages.items():
         mine = [trial for trial in trials if trial.stage == name]
         shipped = sum(trial.key in taken for trial in mine)
-        left = [trial for trial in mine if trial.key not in done and trial.key not in taken]
+        left = [trial for trial in mine if trial.key not in done]
         seconds = sum(map(stage.seconds, left))
         total += seconds
         if mine:

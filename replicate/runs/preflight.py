@@ -12,16 +12,12 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from replicate.data.catalogue import CATALOGUE
+from replicate.data.inception import INCEPTION_FILE, INCEPTION_MD5, INCEPTION_URL
 from replicate.data.reach import ABSENT, FETCHABLE, FOUND, reach
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial
 
 INCEPTION = "InceptionV3"
-INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
-INCEPTION_URL = (
-    f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}"
-)
-INCEPTION_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"  # all as of `replicate.evaluation.extractors`
 
 
 @dataclasses.dataclass(frozen=True)

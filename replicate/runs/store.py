@@ -277,10 +277,11 @@ class Store:
                 path = self.root / study / f"{record.trial.stage}.jsonl"
                 by_stage.setdefault(path, []).append(record)
         for path, rows in by_stage.items():
-            text = "".join(_shipped_line(record) for record in rows)
-            write_atomic(path, lambda p, text=text: p.write_text(text))
             if not rows:
                 path.unlink()
+                continue
+            text = "".join(_shipped_line(record) for record in rows)
+            write_atomic(path, lambda p, text=text: p.write_text(text))
 
 
 def _shipped_line(record: Record) -> str:

@@ -245,14 +245,29 @@ def _fit(machine: DBM, images: np.ndarray) -> dict[str, float]:
     return {"bound": float(bound), "log_partition_error": error}
 
 
-def draw_images(trial, context, role, images, start="chains", count=None) -> np.ndarray:
+def trained_dbm(trial, context, role, images) -> DBM:
+    """The machine of an input, from its released float16 weights, with the chains that trained it.
+
+    Args:
+        trial: has the input.
+        context: the worker's context.
+        role: which input is the machine.
+        images: the images that it was trained from, as of `run_dbm_trial`.
+    """
+    source = context.input(trial, role).trial
+    size, _ = _steps(source, _seen(len(images)))
+    machine = build_dbm(source, images.shape[1:], size)
+    load_weights(context.input_path(trial, role, "weights"), machine.inference_layers())
+    return machine
+
+
+def draw_images(trial, source, machine: DBM, start="chains", count=None) -> np.ndarray:
     """Images of a trained machine: one of each chain, every so many steps.
 
     Args:
         trial: settings `per_class`, the number of images, and `gibbs_steps`.
-        context: the worker's context.
-        role: which input is the machine; its released float16 weights and chains are used.
-        images: the images that it was trained from, as of `run_dbm_trial`.
+        source: the machine's trial.
+        machine: the machine, see `trained_dbm`.
         start: `"chains"`, the persistent ones of its training go on; or `"random"` states, from
             which chains may stay in one grey state for longer than that.
         count: number of images in place of `per_class`.
@@ -260,11 +275,7 @@ def draw_images(trial, context, role, images, start="chains", count=None) -> np.
     Returns:
         uint8 `(count, height, width, channels)`.
     """
-    source, s = context.input(trial, role).trial, trial.settings
-    size, _ = _steps(source, _seen(len(images)))
-    machine = build_dbm(source, images.shape[1:], size)
-    load_weights(context.input_path(trial, role, "weights"), machine.inference_layers())
-    seed = trial_seed(trial, "dbm_samples/noise", *_place(source))
+    s, seed = trial.settings, trial_seed(trial, "dbm_samples/noise", *_place(source))
     return to_uint8(machine.sample(count or s["per_class"], s["gibbs_steps"], seed, start))
 
 

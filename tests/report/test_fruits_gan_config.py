@@ -283,6 +283,13 @@ def test_swapped_arms_turn_claims_round(study, trials, fake, swap, names):
 # ------------------------------------------------------------------ counts of images
 
 
+def view_of(store, results, study):
+    """The view of a store that holds these results alone."""
+    store.add(results, shipped=True)
+    (view,) = views_of("yours", store.root, study)
+    return view
+
+
 @pytest.mark.parametrize("n", [3000, 8405])
 def test_intervals_rest_on_the_images_that_records_count(study, trials, fake, n):
     """Of a smaller preset the validation part is smaller, whatever the report had."""
@@ -293,9 +300,7 @@ def test_intervals_rest_on_the_images_that_records_count(study, trials, fake, n)
         if trial.stage == "classifier" and trial.settings["dataset"] == "mnist"
         and trial.settings["arm"] == arm and trial.settings.get("contrast_stretch", True)
     ]  # fmt: skip
-    store = fake("counted", STUDY)
-    store.add(several, shipped=True)
-    (view,) = views_of("yours", store.root, study)
+    view = view_of(fake("counted", STUDY), several, study)
     test = next(claim for claim in study.claims if claim.id == "T1").tests[0]
     effect = run_test(gather(view, test), test)
     assert effect.note == f"best, original minus augmented, {n:,} images, binomial"
@@ -318,9 +323,7 @@ def test_a_missing_photograph_is_missing_on_our_side_only(study, trials, fake):
         and trial.settings.get("storage", "jpeg") == "jpeg"
         for n in [rights[trial.settings["arm"]][trial.replicate]]
     ]  # fmt: skip
-    store = fake("missing", STUDY)
-    store.add(several, shipped=True)
-    (view,) = views_of("yours", store.root, study)
+    view = view_of(fake("missing", STUDY), several, study)
     test = next(claim for claim in study.claims if claim.id == "T17").tests[0]
     effect = run_test(gather(view, test), test)
     assert effect.note == "75 images, paired" and effect.n == 3

@@ -15,6 +15,7 @@ from replicate.stages.boltzmann import (
     levelled_off,
     machine_rows,
     rbm_schedule,
+    trained_dbm,
 )
 from replicate.training.checkpoints import save_weights
 
@@ -115,8 +116,9 @@ def test_images_are_drawn_by_the_chains_that_trained(tmp_path):
     )
     images = np.zeros((5, 2, 3, 1), np.uint8)
     drawing = trial("dbm_samples", per_class=7, gibbs_steps=0)  # no step: the chains as they are
-    drawn = draw_images(drawing, context, "dbm_0", images)
+    loaded = trained_dbm(drawing, context, "dbm_0", images)
+    drawn = draw_images(drawing, source, loaded)
     expected = to_uint8(machine.sample(7, gibbs_steps=0, start="chains"))
     assert np.abs(drawn.astype(int) - expected).max() <= 1 and drawn.shape == (7, 2, 3, 1)
     np.testing.assert_array_equal(drawn[5:], drawn[:2])
-    assert draw_images(drawing, context, "dbm_0", images, "random", 3).shape == (3, 2, 3, 1)
+    assert draw_images(drawing, source, loaded, "random", 3).shape == (3, 2, 3, 1)
