@@ -638,13 +638,17 @@ def run_judge(trials, context):
     """Stage `judge`: a CNN on all originals, whose features the proxy distance uses."""
     import numpy as np
 
-    from replicate.training.classifiers import ClassifierJob, keep_network, run_lanes
+    from replicate.data.splits import class_rows
+    from replicate.stages.judges import judge_outcome
+    from replicate.training.classifiers import ClassifierJob, run_lanes
     from replicate.training.lanes import LaneTrainer
 
     for trial in trials:
         s = trial.settings
         data = context.dataset(s["dataset"])
         real = real_images(data, s)
+        shown = class_rows(real["train"][1], CLASSES, first=4)  # Fig. 1's originals
+        pictures = [part[shown] for part in real["train"]]
         job = ClassifierJob(
             build=lambda trial=trial: network_of(trial),
             rows=np.arange(s["n_train"]),
@@ -654,33 +658,24 @@ def run_judge(trials, context):
         )
         trainer = LaneTrainer(*real["train"], *real["test"], lanes=1)
         for _, spec, result in run_lanes(trainer, [trial], lambda _, job=job: job, context):
-            artifacts = keep_network(trial, spec, result, context)
-            artifacts |= judge_pictures(trial, context, real)
-            metrics = {"test_accuracy": result.test_accuracy}
-            provenance = data_provenance(data)
-            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
+            outcome = judge_outcome(trial, spec, result, context, data, *pictures)
+            if s["dataset"] == "mnist":
+                outcome.artifacts["mnist_c"] = context.artifact_dir(trial) / "mnist_c.npz"
+                show_corrupted(outcome.artifacts["mnist_c"], real["test"], s["seed"])
+            yield trial, outcome
 
 
-def judge_pictures(trial, context, real):
-    """Fig. 1's originals, the CNN's layers and, of MNIST, a digit a class at every severity."""
+def show_corrupted(path, test, seed):
+    """Write a test digit a class, clean and at every severity of MNIST-C."""
     import numpy as np
 
-    from replicate.models.summary import layer_rows
-    from replicate.runs.files import write_arrays, write_json
+    from replicate.data.splits import class_rows
+    from replicate.runs.files import write_arrays
 
-    images, labels = real["train"]
-    rows = np.concatenate([np.flatnonzero(labels == label)[:4] for label in range(CLASSES)])
-    folder = context.artifact_dir(trial)
-    paths = {"examples": folder / "examples.npz", "summary": folder / "summary.json"}
-    write_arrays(paths["examples"], {"images": images[rows], "labels": labels[rows]})
-    write_json(paths["summary"], {"classifier": layer_rows(network_of(trial))})
-    if trial.settings["dataset"] == "mnist":
-        paths["mnist_c"] = folder / "mnist_c.npz"
-        sets = [real["test"], *corrupted(*real["test"], trial.settings["seed"]).values()]
-        chosen = [int(np.argmax(real["test"][1] == label)) for label in range(CLASSES)]
-        shown = [np.concatenate([part[i][chosen] for part in sets]) for i in (0, 1)]
-        write_arrays(paths["mnist_c"], dict(zip(("images", "labels"), shown, strict=True)))
-    return paths
+    chosen = class_rows(test[1], CLASSES, first=1)
+    sets = [test, *corrupted(*test, seed).values()]
+    images, labels = (np.concatenate([part[i][chosen] for part in sets]) for i in (0, 1))
+    write_arrays(path, {"images": images, "labels": labels})
 
 
 def corrupted(images, labels, seed):

@@ -464,16 +464,20 @@ def real_of_class(data, settings):
 
 
 def run_judge(trials, context):
-    """Stage `judge`: experiment 1's CNN at the selected epoch, whose features others use."""
+    """Stage `judge`: experiment 1's CNN at the selected epoch; for Figs. 1 and 11, too."""
     import numpy as np
 
-    from replicate.training.classifiers import ClassifierJob, keep_network, run_lanes
+    from replicate.stages.judges import judge_outcome
+    from replicate.training.classifiers import ClassifierJob, run_lanes
     from replicate.training.lanes import LaneTrainer
 
     for trial in trials:
         s = trial.settings
         data = context.dataset(s["dataset"])
         real = real_images(data, s["n_per_class"])
+        by_class = [np.flatnonzero(data.train.labels == label)[:4] for label in range(len(CLASSES))]
+        shown = np.stack(by_class, axis=1).ravel()  # a row of Fig. 1 has one image a class
+        pictures = data.train.images[shown], data.train.labels[shown]
         scale, offset = standardisation(real["train"][0])
         trainer = LaneTrainer(*real["train"], *real["test"], lanes=1, scale=scale, offset=offset)
         job = ClassifierJob(
@@ -484,28 +488,7 @@ def run_judge(trials, context):
             keep=True,
         )
         for _, spec, result in run_lanes(trainer, [trial], lambda _, job=job: job, context):
-            artifacts = keep_network(trial, spec, result, context)
-            artifacts |= judge_pictures(trial, context, data)
-            metrics = {"test_accuracy": result.test_accuracy}
-            provenance = data_provenance(data)
-            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
-
-
-def judge_pictures(trial, context, data):
-    """Fig. 1 (real images of each class) and Fig. 11 (the CNN's layers) as artifacts."""
-    import numpy as np
-
-    from replicate.models.summary import layer_rows
-    from replicate.runs.files import write_arrays, write_json
-
-    folder = context.artifact_dir(trial)
-    first = [np.flatnonzero(data.train.labels == label)[:4] for label in range(len(CLASSES))]
-    rows = np.stack(first, axis=1).ravel()
-    arrays = {"images": data.train.images[rows], "labels": data.train.labels[rows]}
-    paths = {"examples": folder / "examples.npz", "summary": folder / "summary.json"}
-    write_arrays(paths["examples"], arrays)
-    write_json(paths["summary"], {"classifier": layer_rows(network_of(trial))})
-    return paths
+            yield trial, judge_outcome(trial, spec, result, context, data, *pictures)
 
 
 def standardisation(images):

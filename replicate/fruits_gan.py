@@ -515,7 +515,7 @@ def judge_set(trial, outcome, context, train, held_out):
     images = load_synthetic(context.input_path(trial, "synthetic", "set")).images
     recognised = recognition(judge_of(trial, context), images, label_of(s))
     outcome.metrics["recognised"] = recognised.share
-    outcome.metrics |= closeness(images[:COMPARED], train, held_out, TILE_DISTANCE)
+    outcome.metrics |= closeness(train, held_out, images[:COMPARED], TILE_DISTANCE)
     if s["dataset"] == "fids30":
         artifacts["photographs_neighbours"] = artifacts.pop("neighbours")
     else:  # Fig. 6: digits that are well made and badly made
@@ -535,7 +535,7 @@ def evaluate_pooled(trial, context):
     images = np.stack(drawn, axis=1).reshape(-1, *drawn[0].shape[1:])
     data = real_data(context, trial.settings)
     real = [by_class(part, range(len(drawn)))[0] for part in (data.train, data.test)]
-    sides = map(features_of(trial, context), (images, *real))
+    sides = map(features_of(trial, context), (*real, images))
     result = compare_image_sets(*sides, seed=trial.settings["seed"])
     return Outcome(result.metrics, {}, {}, data_provenance(data))
 
@@ -552,31 +552,25 @@ def run_judge(trials, context):
     """Stage `judge`: a CNN on the real images, whose features others use."""
     import numpy as np
 
-    from replicate.models.summary import layer_rows
-    from replicate.runs.files import write_arrays, write_json
+    from replicate.data.splits import class_rows
     from replicate.stages.arms import classifier_job
-    from replicate.training.classifiers import keep_network, run_lanes
+    from replicate.stages.judges import judge_outcome
+    from replicate.training.classifiers import run_lanes
     from replicate.training.lanes import LaneTrainer
 
     for trial in trials:
-        data, folder = real_data(context, trial.settings), context.artifact_dir(trial)
-        labels = range(trial.settings["n_classes"])
+        data, labels = real_data(context, trial.settings), range(trial.settings["n_classes"])
         images, truth = by_class(data.train, labels)
+        shown = class_rows(truth, len(labels), first=4)
+        pictures = images[shown], truth[shown]
+        fids30 = trial.settings["dataset"] == "fids30"  # whose photographs are not shipped
+        picture = "photographs_examples" if fids30 else "examples"
         trainer = LaneTrainer(images, truth, *by_class(data.test, labels), lanes=1)
         rows, steps = np.arange(len(images)), len(images) // trial.settings["batch_size"]
-        build = functools.partial(network_of, trial)
-        job = classifier_job(trial, build, rows, steps, keep=True)
+        job = classifier_job(trial, functools.partial(network_of, trial), rows, steps, keep=True)
         for _, spec, result in run_lanes(trainer, [trial], lambda _, job=job: job, context):
-            artifacts = keep_network(trial, spec, result, context)
-            shown = np.concatenate([np.flatnonzero(truth == label)[:4] for label in labels])
-            photographs = trial.settings["dataset"] == "fids30"
-            examples = "photographs_examples" if photographs else "examples"
-            artifacts |= {examples: folder / "examples.npz", "summary": folder / "summary.json"}
-            write_arrays(artifacts[examples], {"images": images[shown], "labels": truth[shown]})
-            write_json(artifacts["summary"], {"classifier": layer_rows(build())})  # Fig. 15
-            metrics = {"val_accuracy": result.test_accuracy, "val_loss": result.test_loss}
-            provenance = data_provenance(data)
-            yield trial, Outcome(metrics, {}, artifacts, provenance, result.wall_seconds)
+            given = trial, spec, result, context, data, *pictures
+            yield trial, judge_outcome(*given, picture=picture)
 
 
 def network_of(trial):

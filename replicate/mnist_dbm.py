@@ -588,25 +588,16 @@ def run_dbm_samples(trials, context):
 
 def run_judge(trials, context):
     """Stage `judge`: the CNN on all real images."""
-
     from replicate.data.splits import class_rows
-    from replicate.models.summary import layer_rows
-    from replicate.runs.files import write_arrays, write_json
-    from replicate.training.classifiers import keep_network
+    from replicate.stages.judges import judge_outcome
 
     for trial in trials:
         data = context.dataset(trial.settings["dataset"])
         images, labels = real_images(data, trial.settings)
-        rows = class_rows(labels, LABELS, first=PREVIEW)
+        shown = class_rows(labels, LABELS, first=PREVIEW)
+        pictures = images[shown], labels[shown]
         for _, spec, result in train_cnns([trial], [(images, labels)], context, keep=True):
-            outcome = cnn_outcome(result, data)
-            outcome.artifacts = keep_network(trial, spec, result, context)
-            folder = context.artifact_dir(trial)
-            paths = {"summary": folder / "summary.json", "examples": folder / "examples.npz"}
-            write_json(paths["summary"], {"cnn": layer_rows(cnn_of(trial, images.shape[1:]))})
-            write_arrays(paths["examples"], {"images": images[rows], "labels": labels[rows]})
-            outcome.artifacts |= paths
-            yield trial, outcome
+            yield trial, judge_outcome(trial, spec, result, context, data, *pictures, network="cnn")
 
 
 def cnn_of(trial, image_shape):
@@ -688,10 +679,12 @@ def run_svms(trials, context):
 
 def run_cnns(trials, context):
     """Stage `cnn`: CNNs side by side; each is tested once, after its last epoch."""
+    from replicate.training.classifiers import lane_outcome
+
     data = context.dataset(trials[0].settings["dataset"])
     sets = [training_set(trial, context) for trial in trials]
-    for trial, _, result in train_cnns(trials, sets, context):
-        yield trial, cnn_outcome(result, data)
+    for trial, spec, result in train_cnns(trials, sets, context):
+        yield trial, lane_outcome(trial, spec, result, context, data)
 
 
 def train_cnns(trials, sets, context, keep=False):
@@ -726,16 +719,6 @@ def train_cnns(trials, sets, context, keep=False):
         )
 
     yield from run_lanes(trainer, trials, job, context)
-
-
-def cnn_outcome(result, data):
-    """Metrics and curves of a CNN."""
-    from replicate.training.classifiers import training_curves
-
-    curves = training_curves(result)
-    metrics = {name: values[-1] for name, values in curves.items()}
-    metrics |= {"test_accuracy": result.test_accuracy, "test_loss": result.test_loss}
-    return Outcome(metrics, curves, {}, data_provenance(data), result.wall_seconds)
 
 
 def run_evaluation(trials, context):
@@ -804,8 +787,8 @@ def pixel_outcome(trial, context):
     real, _ = real_images(data, trial.settings)
     drawn = load_synthetic(context.input_path(trial, "synthetic", "set")).images
     held_out = held_out_images(data, trial.settings)[0][: len(drawn)]
-    train, *sets = (pixel_features(images) for images in (real, drawn, held_out))
-    found, ideal = (nearest_neighbours(pixels, train) for pixels in sets)
+    train, *sets = (pixel_features(images) for images in (real, held_out, drawn))
+    ideal, found = (nearest_neighbours(pixels, train) for pixels in sets)
     metrics = {
         "nearest_median": float(np.median(found.distances)),
         "nearest_median_heldout": float(np.median(ideal.distances)),

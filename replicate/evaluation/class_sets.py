@@ -61,21 +61,21 @@ def pixel_distances(images: np.ndarray, references: np.ndarray) -> np.ndarray:
 
 
 def closeness(
-    images: np.ndarray, train: np.ndarray, held_out: np.ndarray, copy: float
+    train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray, copy: float
 ) -> dict[str, float]:
     """How near images come to training images in pixels, beside held-out real ones.
 
     Args:
-        images: uint8 `(n, height, width, channels)`, synthetic.
         train: uint8 `(m, height, width, channels)`.
         held_out: uint8 `(h, height, width, channels)`.
+        synthetic: uint8 `(n, height, width, channels)`.
         copy: distance below which an image counts as a copy.
 
     Returns:
         `pixel_nearest_min`, `pixel_nearest_median`, `pixel_nearest_median_heldout` and
         `pixel_copy_share`.
     """
-    near, ideal = pixel_distances(images, train), pixel_distances(held_out, train)
+    near, ideal = pixel_distances(synthetic, train), pixel_distances(held_out, train)
     return {
         "pixel_nearest_min": float(near.min()),
         "pixel_nearest_median": float(np.median(near)),

@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
 
 def compare_image_sets(
-    synthetic: np.ndarray, train: np.ndarray, held_out: np.ndarray, seed: int = 0
+    train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray, seed: int = 0
 ) -> Comparison:
     """Compare features of synthetic, training and held-out real images of one extractor.
 
@@ -40,9 +40,9 @@ def compare_image_sets(
     set count, which must therefore be in no order where one set is larger.
 
     Args:
-        synthetic: `(n, d)` features.
         train: `(m, d)` features of the generator's training images.
         held_out: `(h, d)` features of real images that the generator never saw.
+        synthetic: `(n, d)` features.
         seed: of the kernel distance's blocks.
 
     Returns:
@@ -55,10 +55,10 @@ def compare_image_sets(
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # more BLAS threads are slower wherever cores are shared
-        return _compare(synthetic, train, held_out, seed)
+        return _compare(train, held_out, synthetic, seed)
 
 
-def _compare(synthetic, train, held_out, seed):
+def _compare(train, held_out, synthetic, seed):
     few = min(len(synthetic), len(held_out))
     scores = manifold_scores(train, synthetic[:few])
     ideal = manifold_scores(train, held_out[:few])

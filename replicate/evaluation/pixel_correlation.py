@@ -6,7 +6,7 @@ import numpy as np
 
 
 def pixel_correlations(
-    train: np.ndarray, drawn: np.ndarray, held_out: np.ndarray
+    train: np.ndarray, held_out: np.ndarray, synthetic: np.ndarray
 ) -> dict[str, float]:
     """How alike the pixels' correlation matrices are to that of training images.
 
@@ -14,9 +14,8 @@ def pixel_correlations(
 
     Args:
         train: `(n, pixels)`, any scale.
-        drawn: `(m, pixels)`, such as generated images.
-        held_out: `(m, pixels)`, real images that tell what a perfect generator would score; the
-            same number, since correlations of few images are noisy.
+        held_out: `(m, pixels)`, real images that tell what a perfect generator would score.
+        synthetic: `(m, pixels)`; the same number, since correlations of few images are noisy.
 
     Returns:
         `pixel_correlation_agreement`: the correlation of the two matrices' upper triangles, in
@@ -26,7 +25,7 @@ def pixel_correlations(
     Raises:
         ValueError: if the sets' pixels differ in number, or fewer than three vary in all sets.
     """
-    sets = train, drawn, held_out
+    sets = train, held_out, synthetic
     if len({pixels.shape[1:] for pixels in sets}) > 1:
         raise ValueError(
             "Expected three sets (n, pixels) of as many pixels. "
@@ -38,7 +37,7 @@ def pixel_correlations(
     above = np.triu_indices(int(varied.sum()), 1)
     real, *others = (np.corrcoef(pixels[:, varied], rowvar=False)[above] for pixels in sets)
     metrics = {}
-    for name, pairs in zip(("", "_heldout"), others, strict=True):
+    for name, pairs in zip(("_heldout", ""), others, strict=True):
         agreement = np.corrcoef(real, pairs)[0, 1]
         metrics[f"pixel_correlation_agreement{name}"] = float(agreement)
         metrics[f"pixel_correlation_gap{name}"] = float(np.abs(real - pairs).mean())

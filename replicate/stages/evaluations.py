@@ -50,7 +50,7 @@ def evaluate_sets(
             real = {name: (train, features(train), features(held_out))}
         train, *known = real[name]
         images = drawn_of(load_synthetic(context.input_path(trial, "synthetic", "set")))
-        result = compare_image_sets(features(images), *known, seed=settings["seed"])
+        result = compare_image_sets(*known, features(images), seed=settings["seed"])
         rows = np.argsort(result.distances, kind="stable")[:shown]
         pairs = {
             "synthetic": images[rows],

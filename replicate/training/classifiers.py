@@ -77,7 +77,7 @@ def _run_on_one_set(trials, context, data, job):
     for trial, spec, result in run_lanes(
         trainer, trials, lambda trial: job(trial, labels, n_train), context
     ):
-        yield trial, _outcome(trial, spec, result, context, data_provenance(data))
+        yield trial, lane_outcome(trial, spec, result, context, data)
 
 
 def run_lanes(trainer, trials, job, context) -> Iterator[tuple[Any, ClassifierJob, LaneResult]]:
@@ -141,12 +141,18 @@ def _lane_job(trial, spec, context):
     )
 
 
-def _outcome(trial, spec, result, context, provenance):
+def lane_outcome(trial, spec: ClassifierJob, result: LaneResult, context, data) -> Outcome:
+    """What is recorded of a classifier that is tested after its last epoch.
+
+    Returns:
+        `train_loss` and `train_accuracy` of each epoch and of the last, `test_accuracy` and
+        `test_loss`; the artifacts of `keep_network`, if the job keeps them.
+    """
     curves = training_curves(result)
     metrics = {name: values[-1] for name, values in curves.items()}
     metrics |= {"test_accuracy": result.test_accuracy, "test_loss": result.test_loss}
     artifacts = keep_network(trial, spec, result, context) if spec.keep else {}
-    return Outcome(metrics, curves, artifacts, provenance, result.wall_seconds)
+    return Outcome(metrics, curves, artifacts, data_provenance(data), result.wall_seconds)
 
 
 def training_curves(result: LaneResult) -> dict[str, list[float]]:

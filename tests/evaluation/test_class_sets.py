@@ -22,7 +22,7 @@ def test_distances_are_root_mean_squares_to_the_nearest():
 
 def test_closeness_counts_copies():
     images = np.concatenate([TRAIN[:1], HELD_OUT])
-    found = closeness(images, TRAIN, HELD_OUT, copy=0.05)
+    found = closeness(TRAIN, HELD_OUT, images, copy=0.05)
     ideal = pixel_distances(HELD_OUT, TRAIN)
     assert found["pixel_nearest_min"] == 0 and found["pixel_copy_share"] == 0.25
     assert found["pixel_nearest_median_heldout"] == np.median(ideal)

@@ -66,7 +66,7 @@ def test_sets_are_compared_with_their_own_class_in_the_features_of_their_judge(t
     for trial, (done, outcome) in zip(trials, found, strict=True):
         assert done is trial
         klass, scale = trial.settings["klass"], scales[trial.inputs["judge"]]
-        sides = [scale * pixels(images) for images in (drawn[klass], *real[klass])]
+        sides = [scale * pixels(images) for images in (*real[klass], drawn[klass])]
         expected = compare_image_sets(*sides, seed=3)
         assert outcome.metrics == expected.metrics
         with np.load(outcome.artifacts["neighbours"]) as pairs:
