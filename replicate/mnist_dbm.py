@@ -74,7 +74,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "n_test", 10000, "real test images in use", at_most=10000)
     define_positive(values, "gibbs_steps", 1000, "Gibbs steps of a chain before an image is taken")
     define_sizes(values, "hidden", (512, 1024), "hidden units of the Boltzmann machine")
-    define_sizes(values, "dbm_epochs", (64, 120, 100), "epochs of both RBMs and of joint training")
+    define_sizes(values, "dbm_epochs", (64, 120, 50), "epochs of both RBMs and of joint training")
     define_sizes(values, "cifar_hidden", (5000, 1000), "--hidden for cifar10")
     define_sizes(values, "cifar_epochs", (120, 180, 1500), "--dbm_epochs for cifar10")
     flags.DEFINE_bool("leak", False, "the same as --extensions=leak", flag_values=values)
