@@ -74,6 +74,7 @@ bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/batch_normalization.py
 	$(VENV)/bin/python benchmarks/dbm_training.py
 	$(VENV)/bin/python benchmarks/stylegan2_training.py
+	$(VENV)/bin/python benchmarks/training_pace.py
 
 docs: $(VENV)/.installed-dev
 	$(RUN) pdoc replicate --docformat google --output-directory docs/api

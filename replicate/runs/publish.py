@@ -5,7 +5,7 @@
 copies the finished records of every plan that is a preset (paper, lite) to `results/<study>/`,
 their plans, and their released artifacts to `results/artifacts/<key>/`. Synthetic sets are not
 released: anyone can draw them again from the released weights. Weights of extensions, of a study's
-`unreleased` trials and, once a stage is done at preset paper, of that stage at preset lite are not
+`unreleased` trials and, trial by trial, of preset lite where preset paper's are there are not
 released either; what was measured with them is, and their records keep the SHA-256.
 """
 
@@ -43,16 +43,19 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     Returns:
         Number of records copied, and bytes of artifacts.
     """
-    begun = {plan.label for plan in workdir.plans(study.name)}
-    presets = [preset for preset in PUBLISHED if preset in begun]
+    begun, known = (
+        [preset for preset in PUBLISHED if preset in {plan.label for plan in each}]
+        for each in (workdir.plans(study.name), shipped.plans(study.name))
+    )
     plans = [  # as they are declared now, whatever was begun
         Plan(study.name, preset, preset, {}, tuple(preset_trials(study, preset)))
-        for preset in presets
+        for preset in begun
     ]
     wanted = {trial.key for plan in plans for trial in plan.trials}
     latest = workdir.latest(study.name)
     records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
-    done = {record.key for record in records}
+    done = {record.key for record in records} | shipped.done_keys(study.name)
+    presets = [preset for preset in PUBLISHED if preset in {*begun, *known}]
     released = _released(study, presets, done)
     size = sum(_release(record, workdir, shipped, record.key in released) for record in records)
     for plan in plans:
@@ -61,6 +64,9 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     for key in shipped.records(study.name).keys() - planned:
         shutil.rmtree(shipped.root / "artifacts" / key, ignore_errors=True)
     shipped.write_shipped(study.name, records, planned)
+    for key, record in shipped.latest(study.name).items():
+        if WEIGHTS in record.artifacts and key not in released:  # another preset's took their place
+            released_path(shipped.root, record, WEIGHTS).unlink(missing_ok=True)
     return len(records), size
 
 
@@ -72,17 +78,41 @@ def _released(study: Study, presets: Iterable[str], done: Collection[str]) -> se
         presets: those that are published, nearest to the report first.
         done: keys of finished trials.
     """
-    keys, complete = set(), set()
+    keys, nearer = set(), []
     extensions = ["--extensions="] if study.extensions else []
     for preset in presets:
-        kinds = defaultdict(list)
-        for trial in study.declare(preset_values(study, preset, *extensions)):
-            kinds[trial.stage, trial.settings.get("dataset")].append(trial)
-        for kind in kinds.keys() - complete:
-            keys |= {trial.key for trial in kinds[kind] if not study.unreleased(trial)}
-        complete |= {
-            kind for kind, trials in kinds.items() if all(trial.key in done for trial in trials)
-        }
+        trials = study.declare(preset_values(study, preset, *extensions))
+        replaced = _replaced(trials, nearer, done)
+        keys |= {t.key for t in trials if t.key not in replaced and not study.unreleased(t)}
+        nearer += trials
+    return keys
+
+
+def _replaced(trials: list[Trial], nearer: list[Trial], done: Collection[str]) -> set[str]:
+    """Keys of trials whose like of a nearer preset is done.
+
+    Alike are trials of one stage and data set that agree in replicate and in what tells the trials
+    of a preset apart, such as the class: settings of several values, all of which both presets
+    have.
+    """
+    kinds = defaultdict(lambda: ([], []))
+    for side, each in enumerate((trials, nearer)):
+        for trial in each:
+            kinds[trial.stage, trial.settings.get("dataset")][side].append(trial)
+    keys = set()
+    for mine, theirs in kinds.values():
+        values = [defaultdict(set), defaultdict(set)]
+        for side, each in enumerate((mine, theirs)):
+            for trial in each:
+                for name, value in trial.settings.items():
+                    values[side][name].add(value)
+        apart = [n for n, found in values[0].items() if len(found) > 1 and found <= values[1][n]]
+
+        def told(trial, apart=apart):
+            return trial.replicate, *(trial.settings.get(name) for name in apart)
+
+        finished = {told(trial) for trial in theirs if trial.key in done}
+        keys |= {trial.key for trial in mine if told(trial) in finished}
     return keys
 
 
@@ -104,7 +134,6 @@ def _release(record: Record, workdir: Store, shipped: Store, with_weights: bool)
             continue
         target = released_path(shipped.root, record, name)
         if name == WEIGHTS and not with_weights:
-            target.unlink(missing_ok=True)  # released before a nearer preset was done
             continue
         _copy(workdir.artifact(record, name), target)
         size += entry["bytes"]

@@ -266,11 +266,16 @@ class Store:
 
         Args:
             study: the study.
-            records: new ones; of the same trial and run they replace those that are there.
+            records: new ones; of the same trial and run they replace those that are there, unless
+                these name more artifacts.
             planned: keys of the trials whose records stay; None keeps all.
         """
         existing = [r for rs in self.records(study).values() for r in rs]
-        merged = {(r.key, r.run_id): r for r in [*existing, *records]}
+        merged = {(r.key, r.run_id): r for r in existing}
+        for record in records:
+            known = merged.get((record.key, record.run_id), record)
+            if not known.artifacts.keys() > record.artifacts.keys():  # reused without all of them
+                merged[record.key, record.run_id] = record
         by_stage = {path: [] for path in (self.root / study).glob(f"{WHOLE}.jsonl")}
         for _, record in sorted(merged.items()):
             if planned is None or record.key in planned:

@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from replicate.runs.plan import (
     make_plan,
 )
 from replicate.runs.pools import shares
-from replicate.runs.publish import choose_shipped, publish, take_shipped
+from replicate.runs.publish import _replaced, choose_shipped, publish, take_shipped
 from replicate.runs.store import Record, Store
 from replicate.runs.trial import Trial
 
@@ -285,8 +286,10 @@ def test_weights_that_a_study_does_not_release_are_not_shipped(with_weights):
     assert released_values(shipped) == [2, 6]
 
 
-def test_weights_of_the_preset_nearest_to_the_report_take_the_place_of_others(with_weights):
-    """Those of lite are released until all of paper is done, then no more."""
+def test_weights_of_the_preset_nearest_to_the_report_take_the_place_of_others(
+    with_weights, tmp_path
+):
+    """Those of lite are released until the same trial of paper is done, then no more."""
     study, workdir, shipped = with_weights
     preset_path("toy", "lite").write_text("--scale=5\n")
     assert study.main([f"--workdir={workdir}", "--preset=lite"]) == 0
@@ -294,10 +297,42 @@ def test_weights_of_the_preset_nearest_to_the_report_take_the_place_of_others(wi
     last = store.latest("toy")[study.declare(parse(study, []))[-2].key]
     store.drop(last)
     publish(study, store, shipped)
-    assert released_values(shipped) == [2, 4, 5, 10, 15]
-    store.write(last)
-    publish(study, store, shipped)
+    assert released_values(shipped) == [2, 4, 15]
+    fresh = Store(tmp_path / "fresh")  # without lite's records
+    fresh.write_plan(next(plan for plan in store.plans("toy") if plan.label == "paper"))
+    fresh.write(last)
+    shutil.copytree(store.artifact_dir(last.trial), fresh.artifact_dir(last.trial))
+    publish(study, fresh, shipped)
     assert released_values(shipped) == [2, 4, 6]
+    assert sum("value" in r.artifacts for r in shipped.latest("toy").values()) == 6
+
+
+def test_classes_take_one_another_s_place_and_numbers_of_a_preset_do_not_matter():
+    def trials(epochs, classes, layers=(1,)):
+        settings = [
+            {"dataset": "toy", "klass": klass, "layer": layer, "epochs": epochs * layer}
+            for klass in classes
+            for layer in layers
+        ]
+        return [Trial("toy", "generator", 1, each, 0, {}) for each in settings]
+
+    lite, paper = (trials(epochs, "ab", (1, 2)) for epochs in (10, 100))
+    assert _replaced(lite, paper, {paper[0].key, paper[3].key}) == {lite[0].key, lite[3].key}
+    assert _replaced(lite, paper, set()) == set()
+    assert _replaced(lite, [], set()) == set()
+
+
+def test_what_was_reused_without_all_artifacts_does_not_take_their_names(with_weights, tmp_path):
+    study, workdir, shipped = with_weights
+    study = dataclasses.replace(study, unreleased=lambda trial: trial.replicate == 1)
+    publish(study, Store(workdir), shipped)
+    named = {key: set(record.artifacts) for key, record in shipped.latest("toy").items()}
+    other = Store(tmp_path / "other")
+    plan, trials = make_plan(study, parse(study, []))
+    reuse_shipped(study, trials, other)
+    other.write_plan(plan)
+    publish(study, other, shipped)
+    assert {key: set(record.artifacts) for key, record in shipped.latest("toy").items()} == named
 
 
 def test_what_was_not_shipped_is_made_anew_when_something_reads_it(with_weights, tmp_path):
