@@ -60,8 +60,8 @@ FEW = (100, 1000, 6000)  # real images where they are short
 TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
 DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the DCGAN; generator, discriminator
 SHOWN = ("original", "synthetic", "mnist_c_5")  # whose confusions are kept
-MFLOP = {"simple_cnn": 4.9, "deep_cnn": 77.9, "deep_cnn_single": 16.0}  # an image, forward
-GFLOP_A_SECOND = {"simple_cnn": 29, "deep_cnn": 144, "deep_cnn_single": 60}  # the last is a guess
+# Seconds of two cores to train on an image (docs/pace_benchmarks.md); a third of it to test on one.
+SECONDS_AN_IMAGE = {"simple_cnn": 78e-6, "deep_cnn": 705e-6, "deep_cnn_single": 172e-6}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -942,27 +942,26 @@ def classifier_outcome(trial, result, truths, rare, context, provenance):
 
 
 def generator_seconds(trial):
-    """Predicted wall time on two cores.
+    """Predicted wall time on two cores, as measured in docs/pace_benchmarks.md.
 
-    As measured: 0.096 s a step of 100 images, median of lite's conditional GANs, and 0.36 s a step
-    of 64 of cifar_dcgan's DCGAN.
+    17.5 ms a step of 100 images of the conditional GAN, 166 ms a step of 64 of cifar_dcgan's DCGAN.
     """
     s = trial.settings
-    step = 0.096 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.36
+    step = 0.0175 * s["batch_size"] / 100 if s["source"] == "cgan" else 0.166
     return 5 + s["epochs"] * -(-s["n_train"] // s["batch_size"]) * step
 
 
 def classifier_seconds(trial):
-    """Predicted wall time on two cores: operations counted, at the median rates of preset lite."""
+    """Predicted wall time on two cores; a judge is trained alone, which takes longer."""
     s = trial.settings
-    rate = 1e3 * GFLOP_A_SECOND[s["network"]] * (0.84 if trial.stage == "judge" else 1)  # MFLOP/s
+    pace = SECONDS_AN_IMAGE[s["network"]] * (1.5 if trial.stage == "judge" else 1)
     share = {"long_tail": 0.25, "long_tail_filled": 0.9, "long_tail_repeated": 0.9}
     images = s["n_train"] * share.get(s.get("arm"), 1)
     if s.get("arm") in ("add", "add_repeated"):
         a, b = map(int, s["ratio"].split(":"))
         images *= (a + b) / a
     tests = 7 if s["dataset"] == "mnist" else 2
-    return 2 + MFLOP[s["network"]] * (3 * images * s["epochs"] + tests * s["n_test"]) / rate
+    return 2 + pace * (images * s["epochs"] + tests * s["n_test"] / 3)
 
 
 def set_seconds(trial):

@@ -720,18 +720,18 @@ def test_metrics(transfer, point, epoch):
 
 
 def generator_seconds(trial):
-    """Predicted wall time on two cores: 0.36 s a step of 64 images (docs/dcgan_benchmarks.md)."""
+    """Predicted wall time on two cores: 166 ms a step of 64 images (docs/pace_benchmarks.md)."""
     s = trial.settings
     images = s["n_per_class"] * (len(CLASSES) if s["klass"] == "all" else 1)
-    return 5 + s["epochs"] * -(-images // s["batch_size"]) * 0.36
+    return 5 + s["epochs"] * -(-images // s["batch_size"]) * 0.166
 
 
 def classifier_seconds(trial):
-    """Predicted wall time on two cores, at 900 images a second over all lanes."""
+    """Predicted wall time on two cores, 2,160 images a second (docs/pace_benchmarks.md)."""
     s = trial.settings
     size = {"real_half": 0.5, "mixed": 2, "real_twice": 2, "real_vs_synthetic": 2}
     images = s["n_per_class"] * len(CLASSES) * size.get(s.get("arm"), 1)
-    return 2 + s["epochs"] * images * (1 if s["kernel"] == 3 else 1.8) / 900
+    return 2 + s["epochs"] * images * (1 if s["kernel"] == 3 else 1.8) / 2160
 
 
 def classifier_group(trial):

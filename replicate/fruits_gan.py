@@ -622,15 +622,15 @@ def run_on_one_set(trials, context):
 
 
 def generator_seconds(trial):
-    """Predicted wall time on two cores: 3.3 GFLOP an image of a step at 120 GFLOP/s."""
+    """Predicted wall time on two cores, as measured in docs/pace_benchmarks.md."""
     s = trial.settings
     count = 35 if s["dataset"] == "fids30" else 0.1 * min(42000, 10 * s["n_per_class"])
     iterations = int(0.8 * count) // (s["batch_size"] // 2) * s["epochs"]
-    return 10 + iterations * 0.028 * s["batch_size"]
+    return 10 + iterations * (0.034 + 0.0075 * s["batch_size"])
 
 
 def classifier_seconds(trial):
-    """Predicted wall time on two cores, at 250 images a second over all lanes."""
+    """Predicted wall time on two cores, 970 images a second (docs/pace_benchmarks.md)."""
     s = trial.settings
     n_real = 28 if s["dataset"] == "fids30" else 0.08 * min(42000, 10 * s["n_per_class"])
     drawn = s.get("per_class", 0)
@@ -638,7 +638,7 @@ def classifier_seconds(trial):
     each |= dict.fromkeys(TOLD_APART, 2 * n_real)
     each["combined"] = 2 * n_real + drawn
     count = s["n_classes"] * each.get(s.get("arm"), n_real)
-    return 2 + s["epochs"] * count / 250
+    return 2 + s["epochs"] * count / 970
 
 
 def set_seconds(trial):

@@ -806,16 +806,16 @@ def pixel_outcome(trial, context):
 
 
 def generator_seconds(trial):
-    """Predicted wall time on two cores: 27 GFLOP a step of 64 images (unmeasured)."""
+    """Predicted wall time on two cores: 2.9 ms an image (docs/pace_benchmarks.md)."""
     s = trial.settings
     images = s["n_train"] + (10000 if s["leak"] else 0)
-    return 5 + s["epochs"] * images * 5e-3
+    return 5 + s["epochs"] * images * 2.9e-3
 
 
 def cnn_seconds(trial):
-    """Predicted wall time on two cores: 24 MFLOP an image forward, thrice that to train."""
+    """Predicted wall time on two cores: 0.3 ms to train on an image (docs/pace_benchmarks.md)."""
     s = trial.settings
-    return 0.5 + 3e-4 * s["n_test"] + 9e-4 * s["epochs"] * s.get("n", s["n_train"])
+    return 0.5 + 1e-4 * s["n_test"] + 3e-4 * s["epochs"] * s.get("n", s["n_train"])
 
 
 def svm_seconds(trial):

@@ -1,10 +1,15 @@
 """What benchmarks print and write; none is run."""
 
+import dataclasses
 import importlib
 import json
+import statistics
 from pathlib import Path
 
 import pytest
+
+from replicate.runs.plan import preset_trials
+from replicate.runs.study import load_study
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 MEASURED = sorted(path.stem for path in (FOLDER / "results").glob("*.json"))
@@ -61,3 +66,38 @@ def test_a_page_says_what_was_measured(paired, monkeypatch, name):
     ((results, page_name, _, page),) = saved
     assert results == name and len(report["rows"]) > 1
     assert (FOLDER.parent / "docs" / f"{page_name}.md").read_text() == page
+
+
+PACES = [  # study, stage, settings that tell the trial, network of training_pace, images an epoch
+    ("cifar_dcgan", "generator", {"klass": "cat"}, "dcgan", 71 * 64),
+    ("cifar_dcgan", "classifier", {"arm": "real"}, "strided_cnn", 45000),
+    ("fruits_gan", "generator", {"dataset": "fids30"}, "perclass_gan_6", 28 // 3 * 3),
+    ("fruits_gan", "generator", {"dataset": "mnist"}, "perclass_gan_128", 3360 // 64 * 64),
+    ("fruits_gan", "classifier", {"dataset": "fids30", "arm": "synthetic"}, "pooled_cnn_12", 6000),
+    ("fruits_gan", "classifier", {"dataset": "mnist", "arm": "synthetic"}, "pooled_cnn_128", 80000),
+    ("mnist_dbm", "generator", {}, "conditional_dcgan", 60000),
+    ("mnist_dbm", "cnn", {"n": 100}, "mnist_cnn", 100),
+    ("cgan_ood", "generator", {"dataset": "mnist"}, "cgan", 60000),
+    ("cgan_ood", "classifier", {"dataset": "mnist", "arm": "mix"}, "simple_cnn", 60000),
+    ("cgan_ood", "classifier", {"dataset": "cifar10", "arm": "mix"}, "deep_cnn", 50000),
+]
+
+
+@pytest.mark.parametrize(("name", "stage", "told", "network", "images"), PACES)
+def test_predicted_times_are_those_of_the_measured_pace(
+    monkeypatch, name, stage, told, network, images
+):
+    """An epoch more of a trial of preset paper takes its steps, to a fifth."""
+    monkeypatch.syspath_prepend(FOLDER)
+    pace = importlib.import_module("training_pace")
+    *_, batch_size, _ = (pace.CLASSIFIERS | pace.GENERATORS)[network]
+    rows = json.loads((FOLDER / "results" / "training_pace.json").read_text())["rows"]
+    every = [ms for row in rows if row["contender"] == network for ms in row["step_ms"]]
+    expected = statistics.median(every) / 1e3 * images / batch_size
+    study = load_study(f"replicate.{name}")
+    trials = [t for t in preset_trials(study, "paper") if t.stage == stage]
+    trial = next(t for t in trials if told.items() <= t.settings.items())
+    longer = trial.settings | {"epochs": trial.settings["epochs"] + 1}
+    seconds = study.stages[stage].seconds
+    more = seconds(dataclasses.replace(trial, settings=longer)) - seconds(trial)
+    assert 0.8 < more / expected < 1.25

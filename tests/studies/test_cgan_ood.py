@@ -26,7 +26,6 @@ from replicate.cgan_ood import (
     training_rows,
     transfer_order,
 )
-from replicate.runs.files import project_root
 from replicate.runs.flags import parse, preset_values
 from replicate.runs.plan import make_plan
 from replicate.runs.store import Store
@@ -132,23 +131,6 @@ def test_other_networks_trials_belong_to_the_paper_s_plan(network, source):
     assert {t.settings["source"] for t in of(trials, "classifier")} == {source}
     beside = planned("--dataset=cifar10", f"--extensions={network}")
     assert {t.key for t in trials} < {t.key for t in beside}
-
-
-def test_predicted_times_are_near_the_shipped_records_own():
-    """Of preset lite, in the wall time of two cores: within a factor of two."""
-    lite = {t.key for t in STUDY.declare(preset_values(STUDY, "lite"))}
-    predicted, measured = {}, {}
-    for record in Store(project_root() / "results").latest(NAME).values():
-        trial, where = record.trial, record.environment
-        if trial.key in lite and record.done and trial.stage != "synthetic":  # seconds
-            lanes = where["threads"]["inter"] if trial.stage == "classifier" else 1
-            name = trial.stage, trial.settings["dataset"]
-            wall = record.wall_seconds * where["cores"] / 2 / lanes
-            measured[name] = measured.get(name, 0) + wall
-            predicted[name] = predicted.get(name, 0) + STUDY.stages[trial.stage].seconds(trial)
-    assert measured
-    for name, seconds in measured.items():
-        assert 0.5 < predicted[name] / seconds < 2, (name, predicted[name], seconds)
 
 
 # ------------------------------------------------------------------- training sets
