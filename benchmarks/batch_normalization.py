@@ -102,11 +102,7 @@ Forward pass and gradient by input, scale and offset, float32. Contenders take t
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    line, repeats = paired.machine(), 1 if args.quick else args.repeats
-    rows = paired.take_turns(
-        __file__, CONTENDERS, args, [f"--repeats={repeats}"], lambda row: "done"
-    )
-    return paired.report_of(line, rows)
+    return paired.compare_repeats(__file__, CONTENDERS, args, lambda row: "done")
 
 
 def main():

@@ -121,6 +121,12 @@ def compare_steps(script, names, args, **more):
     return report_of(machine_line, rows, **more)
 
 
+def compare_repeats(script, names, args, told):
+    """Returns the report of contenders that take `--repeats`: `args.repeats`, one if quick."""
+    machine_line, repeats = machine(), 1 if args.quick else args.repeats
+    return report_of(machine_line, take_turns(script, names, args, [f"--repeats={repeats}"], told))
+
+
 def side_by_side(script, contender, variable, *arguments):
     """Returns what copies of a contender, one on each core, do together, as one row.
 

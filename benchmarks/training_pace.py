@@ -162,15 +162,9 @@ each in a fresh process. The machine should do nothing else meanwhile.
 
 def compare(args):
     """Runs all rounds; returns the report as a dictionary."""
-    line, repeats = paired.machine(), 1 if args.quick else args.repeats
-    rows = paired.take_turns(
-        __file__,
-        NETWORKS,
-        args,
-        [f"--repeats={repeats}"],
-        lambda row: f"{paired.median_ms(row):.1f} ms",
+    return paired.compare_repeats(
+        __file__, NETWORKS, args, lambda row: f"{paired.median_ms(row):.1f} ms"
     )
-    return paired.report_of(line, rows)
 
 
 def main():

@@ -44,18 +44,18 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         Number of records copied, and bytes of artifacts.
     """
     begun, known = (
-        [preset for preset in PUBLISHED if preset in {plan.label for plan in each}]
-        for each in (workdir.plans(study.name), shipped.plans(study.name))
+        {plan.label for plan in store.plans(study.name)} for store in (workdir, shipped)
     )
     plans = [  # as they are declared now, whatever was begun
         Plan(study.name, preset, preset, {}, tuple(preset_trials(study, preset)))
-        for preset in begun
+        for preset in PUBLISHED
+        if preset in begun
     ]
     wanted = {trial.key for plan in plans for trial in plan.trials}
     latest = workdir.latest(study.name)
     records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
     done = {record.key for record in records} | shipped.done_keys(study.name)
-    presets = [preset for preset in PUBLISHED if preset in {*begun, *known}]
+    presets = [preset for preset in PUBLISHED if preset in begun | known]
     released = _released(study, presets, done)
     size = sum(_release(record, workdir, shipped, record.key in released) for record in records)
     for plan in plans:
