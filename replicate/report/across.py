@@ -15,6 +15,7 @@ from replicate.report.claim_tests import NotRun, gather, run_test
 from replicate.report.figure_base import COLOURS
 from replicate.report.figures import Drawn, files_of
 from replicate.report.tables import SIDES, Table
+from replicate.report.views import View
 
 FIELDS = {"question", "study", "what", "a", "b", "matched"}
 OPTIONAL = {"test", "n_test"}
@@ -95,7 +96,7 @@ def measure(path: Path, pages: Iterable) -> Across:
 
     Args:
         path: see `load`; without such a file there is nothing to say.
-        pages: the studies' pages, each with its `module` and the view of each side.
+        pages: the studies' pages, each with its `module` and the views of each side.
 
     Raises:
         ValueError: if an entry is malformed or names an arm that its study does not have.
@@ -107,17 +108,23 @@ def measure(path: Path, pages: Iterable) -> Across:
         if difference.study not in sides:
             continue
         views = sides[difference.study]
-        found = [_found(difference, side, views[side]) for side in SIDES if views[side]]
+        found = [_first(difference, views[side]) for side in SIDES if views[side]]
         rows.append((difference, found))
     return Across(questions, rows)
 
 
-def _found(difference: Difference, side: str, view) -> Found:
+def _first(difference: Difference, views: Sequence[View]) -> Found:
+    """What the first view found that has run both arms; why not the first, where none has."""
+    found = [_found(difference, view) for view in views]
+    return next((each for each in found if each.effect is not None), found[0])
+
+
+def _found(difference: Difference, view: View) -> Found:
     try:
         effect = run_test(gather(view, difference.test), difference.test)
     except NotRun as reason:
-        return Found(side, view.label, None, str(reason))
-    return Found(side, view.label, effect)
+        return Found(view.side, view.label, None, str(reason))
+    return Found(view.side, view.label, effect)
 
 
 def _text(found: Found) -> str:

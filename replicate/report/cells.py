@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -114,9 +115,29 @@ def measure(cell: Cell, view: View | None) -> Measured:
     return Measured(view.label, verdict, reason, interval, sample.planned, spread(sample))
 
 
-def compare(config: StudyConfig, sides: Mapping[str, View | None]) -> list[CellResult]:
-    """Every reported number of a study beside what each side measured."""
+def first_run(found: Sequence[Any]) -> Any:
+    """What the first view says that has run a number or claim, in the order of the views.
+
+    Args:
+        found: `Measured` or `Judged`, one a view.
+
+    Returns:
+        The first where none has run it; of a later view its label stands in the reason.
+    """
+    chosen = next((each for each in found if each.verdict != "not run"), found[0])
+    if chosen is found[0]:
+        return chosen
+    reason = "; ".join(filter(None, (f"run at {chosen.label} only", chosen.reason)))
+    return dataclasses.replace(chosen, reason=reason)
+
+
+def compare(config: StudyConfig, sides: Mapping[str, Sequence[View]]) -> list[CellResult]:
+    """Every reported number of a study beside what each side measured, see `first_run`."""
+
+    def found(cell: Cell, views: Sequence[View]) -> Measured:
+        return first_run([measure(cell, view) for view in views or [None]])
+
     return [
-        CellResult(cell, {side: measure(cell, view) for side, view in sides.items()})
+        CellResult(cell, {side: found(cell, views) for side, views in sides.items()})
         for cell in config.cells
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from replicate.report.claims import ClaimResult, Judged
 from replicate.report.config import Claim, StudyConfig
 from replicate.report.evidence import Evidence, link
 from replicate.report.tables import Table, effect_lines, number, shown_sides, verdict_name
-from replicate.report.views import View
+from replicate.report.views import View, labelled
 
 LISTED = 60  # records of a claim that are listed one by one; more stand in the CSV file alone
 NAMED = re.compile(r"(Figure|Table)s? (\d+(?:(?:, | and | to )\d+)*)")
@@ -84,7 +84,7 @@ class ClaimEntry:
 def claim_entries(
     config: StudyConfig,
     results: Iterable[ClaimResult],
-    views: Mapping[str, View | None],
+    views: Mapping[str, Sequence[View]],
     folder: Path,
 ) -> list[ClaimEntry]:
     """Every claim and control of a study.
@@ -92,7 +92,7 @@ def claim_entries(
     Args:
         config: the study.
         results: its claims, judged.
-        views: the view of each side.
+        views: the views of each side.
         folder: where the page lies, for links to records.
     """
     results = list(results)
@@ -109,8 +109,10 @@ def claim_entries(
     ]
 
 
-def _side(side: str, judged: Judged, view: View | None, folder: Path) -> SideEntry:
-    arms = tuple(_arm(evidence, view, folder) for evidence in judged.evidence)
+def _side(side: str, judged: Judged, views: Sequence[View], folder: Path) -> SideEntry:
+    arms = tuple(
+        _arm(evidence, labelled(views, judged.label), folder) for evidence in judged.evidence
+    )
     lines, n = tuple(effect_lines(judged)), len(judged.keys)
     return SideEntry(side, judged.label, verdict_name(judged), judged.reason, lines, n, arms)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from replicate.evaluation import hypotheses, statistics
 from replicate.evaluation.hypotheses import Effect
-from replicate.report.cells import qualified
+from replicate.report.cells import first_run, qualified
 from replicate.report.claim_tests import TESTS, Data, NotRun, gather, run_test
 from replicate.report.config import Claim, StudyConfig
 from replicate.report.evidence import Evidence
@@ -111,10 +111,18 @@ def judge_view(config: StudyConfig, view: View | None) -> dict[str, Judged]:
     return judged
 
 
-def judge(config: StudyConfig, sides: Mapping[str, View | None]) -> list[ClaimResult]:
-    """Every claim and control of a study, as each side sees it."""
-    by_side = {side: judge_view(config, view) for side, view in sides.items()}
+def judge(config: StudyConfig, sides: Mapping[str, Sequence[View]]) -> list[ClaimResult]:
+    """Every claim and control of a study, as each side sees it, see `first_run`.
+
+    A claim is judged within one view, with Holm's adjustment over the claims of that view.
+    """
+    judged = {
+        side: [judge_view(config, view) for view in views or [None]]
+        for side, views in sides.items()
+    }
     return [
-        ClaimResult(claim, {side: by_side[side][claim.id] for side in sides})
+        ClaimResult(
+            claim, {side: first_run([each[claim.id] for each in judged[side]]) for side in sides}
+        )
         for claim in config.claims
     ]

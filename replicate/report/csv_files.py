@@ -11,7 +11,7 @@ from typing import Any
 from replicate.report.cells import CellResult
 from replicate.report.claims import ClaimResult
 from replicate.report.evidence import link
-from replicate.report.views import View
+from replicate.report.views import View, labelled
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -48,7 +48,7 @@ RECORD_FIELDS = ("claim", "side", "run", "arm", "replicate", "key", "value", "fi
 
 
 def record_rows(
-    results: Iterable[ClaimResult], views: Mapping[str, View | None], folder: Path
+    results: Iterable[ClaimResult], views: Mapping[str, Sequence[View]], folder: Path
 ) -> list[tuple]:
     """Rows of `RECORD_FIELDS`, one a record of an arm of a claim; files as links from `folder`."""
     return [
@@ -58,7 +58,7 @@ def record_rows(
             judged.label,
             each.arm,
             *record,
-            link(views[side], record[1], folder),
+            link(labelled(views[side], judged.label), record[1], folder),
         )
         for result in results
         for side, judged in result.sides.items()

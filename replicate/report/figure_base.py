@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,28 @@ class Source:
 
     Args:
         config: the study.
-        sides: side -> the run that is printed for it.
+        sides: side -> its runs, the one that leads first.
         shipped: the folder of shipped results.
-        others: runs that stand in no table of reported numbers, such as another preset's.
+        rank: which of a side's runs is drawn; None for all of them.
     """
 
     config: StudyConfig
-    sides: Mapping[str, View | None]
+    sides: Mapping[str, Sequence[View]]
     shipped: Path
-    others: tuple[View, ...] = ()
+    rank: int | None = 0
+
+    @property
+    def ranks(self) -> range:
+        """Every rank that some side has, at least one."""
+        return range(max([1, *map(len, self.sides.values())]))
 
     def views(self) -> list[tuple[str, View]]:
-        """The other runs, then the sides that hold anything."""
-        printed = [(side, view) for side, view in self.sides.items() if view and view.done]
-        return [*((view.side, view) for view in self.others), *printed]
+        """The runs that hold anything, those that lead last."""
+        ranks = reversed(self.ranks) if self.rank is None else [self.rank]
+        found = [
+            (side, views[r]) for r in ranks for side, views in self.sides.items() if r < len(views)
+        ]
+        return [(side, view) for side, view in found if view.done]
 
 
 def named(side: str, view: View) -> str:

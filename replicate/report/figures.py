@@ -80,10 +80,10 @@ def digest_in(png: bytes) -> str:
 
 
 def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Drawn:
-    """Draw one figure of the TOML file.
+    """Draw one figure of the TOML file from the runs that lead, else from the next that hold it.
 
     Args:
-        entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for other runs.
+        entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for all runs.
         source: the study and what was measured.
         pictures: whether to make the PNG, too, half of the work.
 
@@ -92,8 +92,16 @@ def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Dra
     """
     if entry["kind"] not in KINDS:
         raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
-    if not entry.get("every_run"):
-        source = dataclasses.replace(source, others=())
+    ranks = [None] if entry.get("every_run") else source.ranks
+    tried = []
+    for rank in ranks:
+        tried.append(_draw(entry, dataclasses.replace(source, rank=rank), pictures))
+        if tried[-1].measured:
+            return tried[-1]
+    return tried[0]
+
+
+def _draw(entry: Mapping[str, Any], source: Source, pictures: bool) -> Drawn:
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(7.2, 5.0), layout="constrained")
         try:

@@ -52,7 +52,7 @@ class StudyPage:
 
     config: StudyConfig
     views: list[View]
-    sides: Mapping[str, View | None]
+    sides: Mapping[str, list[View]]
     cells: list[CellResult]
     claims: list[ClaimResult]
     figures: list[Drawn]
@@ -65,13 +65,19 @@ class StudyPage:
         return self.config.module
 
 
-def leading(config: StudyConfig, views: list[View], side: str) -> View | None:
-    """The view to print for a side: the first with numbers for half of the claims, else the most.
+def ranked(config: StudyConfig, views: list[View], side: str) -> list[View]:
+    """The views of a side in the order in which they are asked for a number or a claim.
 
-    A run at preset paper that has only begun does not take the place of a whole one at lite.
+    The first with numbers for half of the claims leads, else the one with the most: a run at
+    preset paper that has only begun does not take the place of a whole one at lite. What it has
+    not run is looked for in the others, unless their kind gives no verdicts at all.
     """
     mine = [view for view in views if view.side == side and view.records]
-    return max(mine, key=lambda view: min(_tested(config, view), 0.5), default=None)
+    if not mine:
+        return []
+    leading = max(mine, key=lambda view: min(_tested(config, view), 0.5))
+    rest = (view for view in mine if view is not leading and view.done and view.kind != "none")
+    return [leading, *rest]
 
 
 def _tested(config: StudyConfig, view: View) -> float:
@@ -87,7 +93,7 @@ def _other_tables(config: StudyConfig, views: list[View], shown: list[View]) -> 
         if view in shown or not view.done:
             continue
         rows = []
-        for result in compare(config, {"it": view}):
+        for result in compare(config, {"it": [view]}):
             measured = result.sides["it"]
             if measured.interval:
                 cell = result.cell
@@ -105,11 +111,11 @@ def build_study(
 ) -> StudyPage:
     """Evaluate a study on the user's and the shipped records and draw its figures."""
     views = views_of("shipped", shipped, config) + views_of("yours", workdir, config)
-    sides = {side: leading(config, views, side) for side in tables.SIDES}
-    shown = [view for view in sides.values() if view]
-    others = [v for v in views if v not in shown and v.done and v.kind != "none"]
+    sides = {side: ranked(config, views, side) for side in tables.SIDES}
+    shown = [found[0] for found in sides.values() if found]
+    others = [view for found in sides.values() for view in found[1:]]
     cells, claims = compare(config, sides), judge(config, sides)
-    figures = draw_all(Source(config, sides, shipped, tuple(others)), pictures)
+    figures = draw_all(Source(config, sides, shipped), pictures)
     gaps, contradictions, deviations, future_work = tables.log_tables(config)
     failures = tables.failures_table(views)
     not_run = tables.not_run_table(config, cells, claims)
@@ -180,6 +186,12 @@ def costs_table() -> tables.Table:
     return tables.Table("costs", "Predicted time on two cores", ("study", *PUBLISHED), tuple(rows))
 
 
+def _labels(page: StudyPage, side: str) -> list[str]:
+    """The runs of a side that the page reads numbers and claims from, the leading one first."""
+    read = {result.sides[side].label for result in [*page.cells, *page.claims]}
+    return [view.label for view in page.sides[side] if view.label in read]
+
+
 def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
     """Counts of verdicts on `"numbers"` or `"claims"`, a row a study and side that has a run."""
     order = CELL_ORDER if kind == "numbers" else CLAIM_ORDER
@@ -187,10 +199,10 @@ def counts_table(pages: list[StudyPage], kind: str) -> tables.Table:
     for page in pages:
         claims = [result for result in page.claims if not result.claim.control]
         for side in tables.shown_sides([*page.cells, *page.claims]):
-            view = page.sides[side]
             found = tables.side_counts(page.cells if kind == "numbers" else claims, side, order)
             unscored = sum(n for name, n in found.items() if name not in order)
-            name = f"{side} ({view.label})" if view else "no run yet"
+            labels = ", ".join(_labels(page, side))
+            name = f"{side} ({labels})" if labels else "no run yet"
             rows.append((page.module, name, *(str(found[v]) for v in order), str(unscored)))
     title = "Reported numbers" if kind == "numbers" else "Claims"
     columns = ("study", "side", *order, "no verdict")

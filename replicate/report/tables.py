@@ -191,15 +191,16 @@ def extras_tables(
 ) -> list[Table]:
     """Numbers without a reported counterpart, a row a point.
 
-    With `metric`, the same points under the base settings stand beside; with `metrics`, a column
-    each, and with `every_run` rows of the other runs as well. Where `n_test` is given they are
+    Points that `views` have not run are looked for in `others`. With `metric`, the same points
+    under the base settings stand beside; with `metrics`, a column each. With `every_run`, all
+    runs give rows. Where `n_test` is given they are
     accuracies on so many images; it is a number, or the metric by which each record says it.
     """
     views, others = list(views), list(others)
     return [
-        _metrics_table(entry, views + others if entry.get("every_run") else views)
+        _metrics_table(entry, views, others)
         if "metrics" in entry
-        else _arm_table(entry, views)
+        else _arm_table(entry, views, others)
         for entry in config.extras
     ]
 
@@ -210,24 +211,38 @@ def _extra(entry: Mapping[str, Any], columns: tuple[str, ...], rows: list) -> Ta
     return Table(f"extra_{entry['id']}", title, columns, tuple(rows), len(rows) > 5)
 
 
-def _arm_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
+def _measured_rows(entry: Mapping[str, Any], rows: list, others: list[View]) -> list:
+    """Rows of `others` only where no other row of the side has the point; see `extras_tables`."""
+    spare = {(view.side, view.label) for view in others}
+    asked = slice(3, None if "metrics" in entry else 4)  # base settings alone are no measurement
+    run = [row for row in rows if any(", n = " in text for text in row[asked])]
+    if entry.get("every_run"):
+        return run or rows
+    own = {(row[0], row[2]) for row in run if row[:2] not in spare}
+    more = [row for row in run if row[:2] in spare and (row[0], row[2]) not in own]
+    found = {(row[0], row[2]) for row in more}
+    return [row for row in rows if row[:2] not in spare and (row[0], row[2]) not in found] + more
+
+
+def _arm_table(entry: Mapping[str, Any], views: list[View], others: list[View]) -> Table:
     differs = tuple(entry.get("differs", ()))
     arm = Selector(entry["stage"], entry.get("settings", {}), entry["metric"], differs=differs)
     rows = []
-    for view in views:
+    for view in views + others:
         for point in _groups(view, arm, entry):
             base = {k: v for k, v in point.items() if k not in {*differs, *arm.settings}}
             plain = Selector(entry["stage"], base, entry["metric"])
             texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
             rows.append((view.side, view.label, format_settings(point), *texts))
+    rows = _measured_rows(entry, rows, others)
     return _extra(entry, ("side", "run", "point", "this arm", "base settings"), rows)
 
 
-def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
+def _metrics_table(entry: Mapping[str, Any], views: list[View], others: list[View]) -> Table:
     metrics, free = entry["metrics"], tuple(entry.get("free", ()))
     plain = Selector(entry["stage"], entry.get("settings", {}), free=free)
     rows = []
-    for view in views:
+    for view in views + others:
         for point in _groups(view, plain, entry):
             arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
             n_test = _images(view, plain.at(**point), entry.get("n_test", 0))
@@ -235,8 +250,7 @@ def _metrics_table(entry: Mapping[str, Any], views: Iterable[View]) -> Table:
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
             rows.append((view.side, view.label, format_settings(point), *texts))
-    if entry.get("every_run"):  # what one run lacks may stand in another
-        rows = [row for row in rows if any(", n = " in text for text in row)] or rows
+    rows = _measured_rows(entry, rows, others)
     names = tuple(metric.replace("_", " ") for metric in metrics)
     return _extra(entry, ("side", "run", "point", *names), rows)
 

@@ -340,6 +340,11 @@ def complete_rows(samples: Iterable[Sample]) -> tuple[list[int], list[list[float
     return shared, table, groups
 
 
+def labelled(views: Iterable[View], label: str) -> View:
+    """The view with a label, among those of one side."""
+    return next(view for view in views if view.label == label)
+
+
 def views_of(side: str, root: str | Path, config: StudyConfig) -> list[View]:
     """The views of a study in one store, the one to print first.
 

@@ -375,7 +375,7 @@ def test_titles_of_pictures_are_not_cut_off(study, seen, figure, tmp_path):
     own = {"dataset": "cifar10", "source": "stylegan2_ada_own"}
     made = [(trial("judge", **own), {"examples": shown})]
     made += [(trial("synthetic", **own), {"preview": shown})]
-    source = Source(study, {"shipped": None, "yours": seen(made, shipped=False)}, tmp_path)
+    source = Source(study, {"shipped": [], "yours": [seen(made, shipped=False)]}, tmp_path)
     KINDS["contrast"](figure, entry, source)
     figure.canvas.draw()
     substitute = figure.axes[-1]

@@ -173,7 +173,7 @@ def test_metrics_have_a_column_each_and_sides_without_a_run_none(seen, study):
     from replicate.report.claims import judge
 
     study = only(study, "H1")
-    shown = claims_table(judge(study, {"shipped": None, "yours": view}), False)
+    shown = claims_table(judge(study, {"shipped": [], "yours": [view]}), False)
     assert shown.columns == ("", "claim", "reported", "tested", "yours", "verdict")
-    nothing = claims_table(judge(study, {"shipped": None, "yours": None}), False)
+    nothing = claims_table(judge(study, {"shipped": [], "yours": []}), False)
     assert nothing.columns[-2:] == ("shipped", "verdict")

@@ -46,7 +46,7 @@ def drawn(views, figure, study, tmp_path):
     def make(name, results):
         entry = next(f for f in study.figures if f["id"] == name)
         view = views(paper=results)["paper"]
-        source = Source(study, {"shipped": None, "yours": view}, tmp_path)
+        source = Source(study, {"shipped": [], "yours": [view]}, tmp_path)
         return figure, figure_kinds.KINDS[entry["kind"]](figure, entry, source)
 
     return make
@@ -134,7 +134,7 @@ def test_another_run_fills_in_where_asked(views, study, tmp_path, monkeypatch):
         lite=classifiers("1:0", accuracy_original=0.5, **SUBSTITUTE)
         + classifiers("1:0", accuracy_original=0.9, epochs=2),
     )
-    source = Source(study, {"shipped": None, "yours": made["paper"]}, tmp_path, (made["lite"],))
+    source = Source(study, {"shipped": [], "yours": [made["paper"], made["lite"]]}, tmp_path)
     entries = {entry["id"]: entry for entry in study.figures}
     assert figures.draw(entries["cifar10"], source).caption.startswith("yours (lite): n = 3")
     assert "lite" not in figures.draw(entries["fig2"], source).caption
@@ -181,7 +181,7 @@ def test_a_claim_of_mixes_takes_their_mean(views, study):
 
 
 def test_every_figure_has_a_panel_without_records(study, tmp_path):
-    source = Source(study, {"shipped": None, "yours": None}, tmp_path)
+    source = Source(study, {"shipped": [], "yours": []}, tmp_path)
     for entry in study.figures:
         figure = plt.figure(layout="constrained")
         assert figure_kinds.KINDS[entry["kind"]](figure, entry, source) == []

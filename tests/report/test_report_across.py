@@ -48,9 +48,8 @@ def seen_fruits(fake):
 @pytest.fixture
 def measured(view, lay):
     trials = lay.accuracy(REAL, "real", 1.0) + lay.accuracy(SYNTHETIC, "synthetic", 1.0)
-    page = types.SimpleNamespace(
-        module="mnist_cvae", sides={"shipped": None, "yours": view(trials)}
-    )
+    sides = {"shipped": [], "yours": [view(trials)]}
+    page = types.SimpleNamespace(module="mnist_cvae", sides=sides)
     return across.measure(PATH, [page])
 
 
@@ -96,7 +95,7 @@ b = { series = "f_real_last_images" }
 matched = "neither"
 """)
     view, rights = seen_fruits
-    page = types.SimpleNamespace(module="fruits_gan", sides={"shipped": None, "yours": view})
+    page = types.SimpleNamespace(module="fruits_gan", sides={"shipped": [], "yours": [view]})
     measured = across.measure(path, [page])
     ((_, (found,)),) = measured.rows
     interval = image_interval(np.subtract(rights["synthetic"], rights["real"]))

@@ -83,7 +83,7 @@ def test_calibration_cells_are_never_scored(view, lay, cell):
 def test_sides_stay_apart(view, lay, config, cell):
     mine = view(lay.accuracy([0.5, 0.51, 0.52], "real", 1.0), label="lite")
     theirs = view(lay.accuracy([0.980, 0.981, 0.982], "real", 1.0), "results", "shipped")
-    results = compare(config, {"shipped": theirs, "yours": mine})
+    results = compare(config, {"shipped": [theirs], "yours": [mine]})
     row = next(r for r in results if r.cell == cell)
     assert row.sides["shipped"].verdict == "reproduced"
     assert row.sides["yours"].verdict == "indicative"

@@ -32,7 +32,7 @@ def drawn(seen, figure, study, tmp_path):
         for path in view.store.root.rglob(missing) if missing else ():
             path.unlink()
         entry = next(f for f in config.figures if f["id"] == name)
-        source = Source(config, {"shipped": None, "yours": view}, tmp_path / "shipped")
+        source = Source(config, {"shipped": [], "yours": [view]}, tmp_path / "shipped")
         return figure, figure_kinds.KINDS[entry["kind"]](figure, entry, source)
 
     return make
@@ -205,7 +205,7 @@ def test_images_of_all_classes_stand_in_columns(drawn):
 
 
 def test_every_figure_of_the_study_draws_without_records(study, tmp_path, monkeypatch):
-    source = Source(study, {"shipped": None, "yours": None}, tmp_path)
+    source = Source(study, {"shipped": [], "yours": []}, tmp_path)
     monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))
     for entry in study.figures:
         made = figures.draw(entry, source)

@@ -33,7 +33,7 @@ def test_empty_store_is_all_not_run(empty, config):
     assert len(claims) == 2 * 2 and {row["verdict"] for row in claims} == {"not run"}
     assert not rows_of(empty / "report" / "fashion_generators" / "claim_records.csv")
     assert "nothing run yet" in (empty / "REPORT.md").read_text()
-    cells = compare(config, {"shipped": None, "yours": None})
+    cells = compare(config, {"shipped": [], "yours": []})
     verdicts = [measured.verdict for cell in cells for measured in cell.sides.values()]
     assert len(verdicts) == 2 * 151 and set(verdicts) == {"not run"}
 

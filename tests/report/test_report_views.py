@@ -6,7 +6,7 @@ import pytest
 from report_stores import only
 
 from replicate.report.config import Selector
-from replicate.report.pages import leading
+from replicate.report.pages import ranked
 from replicate.report.views import complete_rows, views_of
 from replicate.runs.store import Store
 
@@ -61,8 +61,9 @@ def test_a_begun_plan_does_not_hide_a_whole_one(fake, lay, config, paper, leads)
     whole = lay.accuracy([0.8], "real", 1.0, epochs=2)
     store.add(whole + lay.accuracy([0.7], "synthetic", 1.0, epochs=2), label="lite")
     views = views_of("yours", store.root, config)
-    assert leading(only(config, "C1", "C2"), views, "yours").label == leads
-    assert leading(only(config, "C1", "C2"), views, "shipped") is None
+    asked = ranked(only(config, "C1", "C2"), views, "yours")
+    assert [view.label for view in asked] == [leads, *({"lite", "paper"} - {leads})]
+    assert ranked(only(config, "C1", "C2"), views, "shipped") == []
 
 
 def test_base_settings_are_implied(view, lay):

@@ -43,7 +43,7 @@ def test_points_outside_the_plan_are_left_out(view, lay, config):
 def test_our_spread_stands_beside_a_reported_one(view, lay, config):
     made = view(lay.accuracy([0.96, 0.98, 0.97], "real", 1.0))
     table = next(
-        t for t in cells_tables(config, compare(config, {"shipped": None, "yours": made}))
+        t for t in cells_tables(config, compare(config, {"shipped": [], "yours": [made]}))
         if t.id == "cells_fig6"
     )  # fmt: skip
     row = next(dict(zip(table.columns, row, strict=True)) for row in table.rows if row[3] != "-")

@@ -29,10 +29,10 @@ def drawn(seen, figure, study, tmp_path):
     """Draw a figure of the study from results of either side; returns its captions."""
 
     def make(name, yours, shipped=()):
-        sides = {"shipped": None, "yours": None}
+        sides = {"shipped": [], "yours": []}
         for side, results in (("yours", yours), ("shipped", shipped)):
             if results:
-                sides[side] = seen(results, side, side)
+                sides[side] = [seen(results, side, side)]
         entry = next(f for f in study.figures if f["id"] == name)
         return KINDS[entry["kind"]](figure, entry, Source(study, sides, tmp_path / "shipped"))
 

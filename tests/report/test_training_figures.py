@@ -40,8 +40,8 @@ def drawn(seen, study, tmp_path):
 
     def make(name, results):
         entry = next(f for f in study.figures if f["id"] == name)
-        view = seen(results) if results else None
-        source = Source(study, {"shipped": None, "yours": view}, tmp_path / "shipped")
+        views = [seen(results)] if results else []
+        source = Source(study, {"shipped": [], "yours": views}, tmp_path / "shipped")
         made.append(plt.figure(figsize=(7.2, 5), layout="constrained"))
         return made[-1], figure_kinds.KINDS[entry["kind"]](made[-1], entry, source)
 
@@ -295,7 +295,7 @@ def test_a_curve_is_a_row_of_its_table(seen, study):
     view = seen(runs("real", 23))
     cells = tuple(cell for cell in study.cells if cell.block == "fig12a")
     one = dataclasses.replace(study, cells=cells)
-    results = compare(one, {"shipped": None, "yours": view})
+    results = compare(one, {"shipped": [], "yours": [view]})
     rows = line_rows(results, ("yours",))
     assert [row[0] for row in rows] == ["original", "augmented", "fake"]
     assert rows[0][1] == "0.1184 to 0.6711, 48 points"

@@ -1,0 +1,89 @@
+"""What the leading run of a side lacks is read from its next, under that one's name."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from report_stores import only
+
+from replicate.report import across, claim_entries, csv_files
+from replicate.report.pages import build_study, counts_table
+from replicate.report.tables import extras_tables
+from replicate.runs.files import project_root
+
+POINTS = (0.1, 0.4, 0.7, 1.0)
+
+
+@pytest.fixture
+def page(fake, lay, config, tmp_path):
+    """A study with C1 run at paper, which leads, and C1 and C3 at lite; smoke has all of it."""
+    store = fake()
+    arms = [result for arm in ("real", "synthetic") for result in lay.accuracy([0.9] * 3, arm, 1.0)]
+    store.add(arms, label="paper")
+    made = [
+        (
+            lay.generator(epochs=2),
+            {"train_loss": [183.0, 90.0], "batch_loss": np.linspace(183, 90, 8)},
+        )
+    ]
+    for label, epochs in (("lite", 2), ("smoke", 1)):
+        again = [
+            result
+            for p in POINTS
+            for result in lay.accuracy(np.array([0.7, 0.71]) + p / 10, "real", p, epochs=epochs)
+        ]
+        again += lay.accuracy([0.6, 0.61], "synthetic", 1.0, epochs=epochs)
+        again += lay.accuracy([0.5], "real", 1.0, epochs=epochs, init="keras")
+        store.add(made * (label == "lite") + again, label=label)
+    chosen = dataclasses.replace(
+        only(config, "C1", "C3"),
+        figures=tuple(figure for figure in config.figures if figure["id"] in ("fig2", "fig6")),
+    )
+    return build_study(chosen, store.root, tmp_path / "none", pictures=False)
+
+
+def test_a_number_names_the_run_that_has_it(page):
+    found = {r.cell.label: r.sides["yours"] for r in page.cells if r.cell.block == "fig6"}
+    assert (found["p = 1"].label, found["p = 1"].reason) == ("paper", "")
+    other = found["p = 0.4"]
+    assert (other.label, other.verdict) == ("lite", "indicative")
+    assert other.reason.startswith("run at lite only") and other.interval.n == 2
+    neither = found["p = 0.2"]
+    assert (neither.label, neither.verdict) == ("paper", "not run")
+
+
+def test_a_claim_names_the_run_that_has_it(page, tmp_path):
+    c1, c3 = (result.sides["yours"] for result in page.claims)
+    assert c1.label == "paper" and "lite" not in c1.reason
+    assert (c3.label, c3.verdict) == ("lite", "indicative")
+    assert c3.reason.startswith("run at lite only")
+    records = csv_files.record_rows(page.claims, page.sides, tmp_path)
+    assert {row[2] for row in records if row[0] == "C3"} == {"lite"}
+    assert all((tmp_path / row[-1]).resolve().is_file() for row in records)
+    _, entry = claim_entries.claim_entries(page.config, page.claims, page.sides, tmp_path)
+    assert entry.sides[0].run == "lite" and entry.sides[0].n == len(c3.keys) > 0
+
+
+def test_only_verdicts_of_the_leading_run_are_scored(page):
+    (row,) = counts_table([page], "claims").rows
+    assert row[:2] == ("mnist_cvae", "yours (paper, lite)") and row[-1] == "1"
+    assert not {"smoke"} & {view.label for view in page.sides["yours"]}
+
+
+def test_a_figure_is_of_one_run(page):
+    captions = {figure.id: figure.caption for figure in page.figures}
+    assert "paper" in captions["fig6"] and "lite" not in captions["fig6"]
+    assert "lite" in captions["fig2"] and "paper" not in captions["fig2"]
+
+
+def test_an_arm_beyond_the_report_is_found_in_the_next_run(page):
+    lead, *others = page.sides["yours"]
+    found = {table.id: table for table in extras_tables(page.config, [lead], others)}
+    (row,) = found["extra_init"].rows
+    assert row[1] == "lite" and row[3].startswith("0.5000, n = 1")
+
+
+def test_a_difference_over_all_studies_names_its_run(page):
+    path = project_root() / "paper_configs" / "across" / "effects.toml"
+    found = {d.what: each for d, (each,) in across.measure(path, [page]).rows}
+    assert {each.label for each in found.values() if each.effect} >= {"paper"}
