@@ -41,6 +41,15 @@ from replicate.runs.flags import (
 )
 from replicate.runs.seeds import stream, trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
+from replicate.stages.mixes import (
+    CLASSES,
+    LONG_TAILS,
+    labels_of,
+    rare_classes,
+    seen_rows,
+    training_rows,
+    transfer_order,
+)
 
 NAME = "cgan_ood"
 TRAINING_IMAGES = {"mnist": 60000, "fashion_mnist": 60000, "cifar10": 50000}
@@ -55,9 +64,7 @@ EXTENSIONS = (
     *("small_cnn", "inception", "official", "dcgan"),
 )
 NETWORKS = ("own", "dcgan", "official")
-CLASSES = 10
 FEW = (100, 1000, 6000)  # real images where they are short
-TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
 DCGAN_BATCH, DCGAN_RATES = 64, (1e-3, 2e-4)  # of the DCGAN; generator, discriminator
 SHOWN = ("original", "synthetic", "mnist_c_5")  # whose confusions are kept
 # Seconds of two cores to train on an image (docs/pace_benchmarks.md); a third of it to test on one.
@@ -303,8 +310,7 @@ def protocol(part):
 
 def imbalance_trials(part):
     """Extension: originals with a long tail, alone, filled up by synthetic images or repeats."""
-    arms = ("long_tail", "long_tail_filled", "long_tail_repeated")
-    return [t for r in part.few for arm in arms for t in part.classifier(arm, r)]
+    return [t for r in part.few for arm in LONG_TAILS for t in part.classifier(arm, r)]
 
 
 def shortage_trials(part):
@@ -484,41 +490,6 @@ def order_of(trial, labels):
         return repeated(permuted, len(labels))
 
     return order
-
-
-def seen_rows(trial, labels):
-    """Originals that a generator sees: all, or those of its classifiers' arms."""
-    import numpy as np
-
-    sees = trial.settings["sees"]
-    if sees == "all":
-        return np.arange(len(labels))
-    return few_rows(trial, labels) if sees == "few" else long_tail_rows(trial, labels)
-
-
-def few_rows(trial, labels):
-    """The `n_real` originals of a replicate; smaller numbers are parts of larger ones."""
-    return sampled(trial, "real", labels, trial.settings["n_real"])
-
-
-def sampled(trial, which, labels, count):
-    """A replicate's sample of real or synthetic images, stratified; nested over the arms."""
-    from replicate.data.ratios import stratified_rows
-
-    return stratified_rows(labels, count, CLASSES, trial_stream(trial, f"subset/{which}"))
-
-
-def long_tail_rows(trial, labels):
-    """A replicate's long-tailed originals: which classes are rare is drawn, too."""
-    import numpy as np
-
-    from replicate.data.ratios import counted_rows, long_tail_counts
-
-    counts = np.empty(CLASSES, np.int64)
-    largest = int(np.bincount(labels, minlength=CLASSES).min())
-    ranks = trial_stream(trial, "long_tail").permutation(CLASSES)
-    counts[ranks] = long_tail_counts(largest, CLASSES, TAIL_FACTOR)
-    return counted_rows(labels, counts, trial_stream(trial, "subset/real"))
 
 
 def build_gan(trial):
@@ -701,84 +672,6 @@ def network_of(trial):
     return classifiers.build_deep_cnn(num_classes=classes, seed=seed, single=single)
 
 
-def training_rows(trial, labels, n):
-    """Rows of a trial's training set among n real images followed by the synthetic ones.
-
-    Args:
-        trial: a classifier trial.
-        labels: of all those images.
-        n: number of real images, the constant total.
-
-    Returns:
-        int64, in no order that matters; of `transfer` the second half of training.
-    """
-    import numpy as np
-
-    from replicate.data.ratios import parse_ratio, real_share, repeated
-
-    s, arm = trial.settings, trial.settings["arm"]
-    real, drawn = np.arange(n), np.arange(n, len(labels))
-
-    def some_real(count):
-        return sampled(trial, "real", labels[:n], count)
-
-    def some_drawn(count):
-        return n + sampled(trial, "synthetic", labels[n:], count)
-
-    def over_and_over(rows, count):
-        return repeated(trial_stream(trial, "repeats").permutation(rows), count)
-
-    if arm in ("long_tail", "long_tail_filled", "long_tail_repeated"):
-        return tailed_rows(trial, labels, n)
-    if arm in ("few_filled", "few_repeated", "transfer", "transfer_real"):
-        few = some_real(s["n_real"])
-        if arm == "few_filled":
-            return np.concatenate([few, some_drawn(n - len(few))])
-        return over_and_over(few, n)
-    if arm in ("add", "add_repeated"):
-        a, b = parse_ratio(s["ratio"])
-        more = round(n * b / a)
-        return np.concatenate(
-            [real, some_drawn(more) if arm == "add" else over_and_over(real, more)]
-        )
-    if arm == "label_shuffled":
-        return drawn
-    count = real_share(n, s["ratio"])
-    if arm == "step_matched":
-        return over_and_over(some_real(count), n)
-    return np.concatenate([some_real(count), some_drawn(n - count)])
-
-
-def tailed_rows(trial, labels, n):
-    """Long-tailed originals, alone or with every class filled up to the largest."""
-    import numpy as np
-
-    from replicate.data.ratios import counted_rows, repeated
-
-    rows = long_tail_rows(trial, labels[:n])
-    counts = np.bincount(labels[rows], minlength=CLASSES)
-    arm = trial.settings["arm"]
-    if arm == "long_tail":
-        return rows
-    if arm == "long_tail_filled":
-        missing = counts.max() - counts
-        more = counted_rows(labels[n:], missing, trial_stream(trial, "subset/synthetic"))
-        return np.concatenate([rows, n + more])
-    return np.concatenate([repeated(rows[labels[rows] == k], counts.max()) for k in range(CLASSES)])
-
-
-def labels_of(trial, labels, n):
-    """Labels of all resident images where an arm has others than their classes."""
-    import numpy as np
-
-    if trial.settings["arm"] == "label_shuffled":
-        shuffled = trial_stream(trial, "label_shuffle").permutation(labels[n:])
-        return np.concatenate([labels[:n], shuffled])
-    if trial.settings["arm"] == "real_vs_synthetic":
-        return (np.arange(len(labels)) >= n).astype(labels.dtype)
-    return None
-
-
 def run_classifiers(trials, context):
     """Stage `classifier`: CNNs side by side; accuracy, likelihood and calibration on every set."""
     by_set = {}
@@ -814,7 +707,7 @@ def run_on_one_set(trials, context):
         )
 
     for trial, spec, result in run_lanes(trainer, trials, job, context):
-        rare = rare_classes(spec.rows, labels, n) if "long_tail" in trial.settings["arm"] else []
+        rare = rare_classes(spec.rows, labels, n) if trial.settings["arm"] in LONG_TAILS else []
         yield trial, classifier_outcome(trial, result, truths, rare, context, provenance)
 
 
@@ -824,36 +717,6 @@ def probes_of(trial, names, epoch):
         return ()
     apart = trial.settings["arm"] == "real_vs_synthetic"
     return [name for name in names if name.startswith("source/") == apart]
-
-
-def transfer_order(trial, rows, n):
-    """Epoch -> images: all synthetic ones in the first half of the epochs, then `rows`."""
-    import numpy as np
-
-    def order(epoch):
-        first = epoch < trial.settings["epochs"] // 2
-        return trial_stream(trial, "classifier/order", epoch).permutation(
-            np.arange(n, 2 * n) if first else rows
-        )
-
-    return order
-
-
-def rare_classes(rows, labels, n):
-    """The half of the classes with the fewest originals, however often a training set repeats them.
-
-    Args:
-        rows: of the training set.
-        labels: of all resident images.
-        n: number of originals among those, the first.
-
-    Returns:
-        int64, classes.
-    """
-    import numpy as np
-
-    counts = np.bincount(labels[np.unique(rows[rows < n])], minlength=CLASSES)
-    return np.argsort(counts, kind="stable")[: CLASSES // 2]
 
 
 def load_sets(trial, context):

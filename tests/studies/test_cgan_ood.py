@@ -8,27 +8,29 @@ from study_trials import of
 
 from replicate import cgan_ood
 from replicate.cgan_ood import (
-    CLASSES,
     EXTENSIONS,
     NAME,
     RATIOS,
     STUDY,
     TABLE_2,
     corrupted,
-    labels_of,
     load_sets,
     order_of,
     originals_of,
-    rare_classes,
     real_images,
-    seen_rows,
     synthetic_labels,
-    training_rows,
-    transfer_order,
 )
 from replicate.runs.flags import parse, preset_values
 from replicate.runs.plan import make_plan
 from replicate.runs.store import Store
+from replicate.stages.mixes import (
+    CLASSES,
+    labels_of,
+    rare_classes,
+    seen_rows,
+    training_rows,
+    transfer_order,
+)
 
 
 def planned(*arguments):
