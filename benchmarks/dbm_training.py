@@ -7,9 +7,10 @@
 Training is dense matrix work; the goal is at least half of the rate of float32 products of large
 square matrices, which each process measures just before and just after its steps. Every contender
 runs in a fresh process, and the contenders take turns, so that each round is a paired comparison
-under the same load. First steps (tracing) are timed apart. "Side by side" is one training a core,
-with one thread each, as `--workers` runs them: a step's time is that of a step of any of them, and
-the rate of products is the sum of theirs.
+under the same load. First steps (tracing) are timed apart. "Operations side by side" is how a
+single training runs: an operation has one thread, and the batch's mean field is worked on in lots.
+"Trainings side by side" is one training a core, with one thread each, as `--workers` runs them: a
+step's time is that of a step of any of them, and the rate of products is the sum of theirs.
 """
 
 import os
@@ -27,7 +28,11 @@ MACHINES = {
     "rbm2": "upper RBM 512-1024, batch 48, CD-6",
     "dbm": "joint step 784-512-1024, batch 100, 50 updates",
 }
-WAYS = {"all": "all cores in an operation", "side": "side by side"}
+WAYS = {
+    "all": "all cores in an operation",
+    "beside": "operations side by side",
+    "side": "trainings side by side",
+}
 CONTENDERS = {
     f"{name}_{way}": f"{machine}; {how}"
     for name, machine in MACHINES.items()
@@ -56,7 +61,7 @@ def random_pixels(count, units):
     return (rng.random((count, units)) * (rng.random((count, units)) < 0.2)).astype("float32")
 
 
-def build(name):
+def build(name, lots):
     """Returns a compiled model and its images."""
     from replicate.models.boltzmann import DBM, RBM
 
@@ -71,6 +76,7 @@ def build(name):
             mean_field_tolerance=0.0,
             sparsity_targets=(0.2, 0.1),
             sparsity_costs=(1e-4, 5e-5),
+            lots=lots,
         )
         return model, random_pixels(BATCHES[name], VISIBLE).reshape(-1, 28, 28, 1)
     visible, hidden, doubled = (VISIBLE, LOW, "up") if name == "rbm1" else (LOW, HIGH, "down")
@@ -81,7 +87,7 @@ def build(name):
 
 def run_ours(contender, steps):
     """Returns modules, sgemm rates and times of this package's steps in its own loop."""
-    name = contender.split("_")[0]
+    name, way = contender.split("_")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
@@ -89,14 +95,16 @@ def run_ours(contender, steps):
     from replicate.runs.worker import configure_tensorflow, thread_profile
     from replicate.training.loop import resident_steps
 
-    configure_tensorflow(thread_profile("generator"))
+    threads = thread_profile("generator" if way == "all" else "operations")
+    configure_tensorflow(threads)
     matrix = tf.random.stateless_normal((paired.SIDE, paired.SIDE), seed=[0, 0])
-    multiply = tf.function(lambda: tf.matmul(matrix, matrix))
+    beside = threads["inter"]
+    multiply = tf.function(lambda: [tf.matmul(matrix, matrix) for _ in range(beside)])
 
-    def rate():
-        return paired.sgemm_rate(multiply, lambda value: value.numpy())
+    def rate():  # of as many products as may be worked on at a time
+        return beside * paired.sgemm_rate(multiply, lambda values: values[-1].numpy())
 
-    model, images = build(name)
+    model, images = build(name, beside)
     labels = tf.zeros(len(images), tf.int64)
     run = resident_steps(lambda *batch: model.train_step(batch), tf.constant(images), labels)
     rows = tf.constant(np.tile(np.arange(len(images)), (10, 1)))  # ten steps a call, as in training
@@ -218,8 +226,9 @@ Written by `python benchmarks/dbm_training.py --publish`; raw numbers in
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
 sigmoids and updates of weights take time but count nothing. Contenders take turns in
-{paired.rounds_of(report)} rounds, each in a fresh process. "Side by side" is one training a core,
-of one thread each, as `--workers` runs them; its time is that of a step of any of them. "sgemm" is
+{paired.rounds_of(report)} rounds, each in a fresh process. "Trainings side by side" is one a core,
+of one thread each, as `--workers` runs them; its time is that of a step of any of them. "Operations
+side by side" is how a training runs alone. "sgemm" is
 the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same processes, before
 and after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
 

@@ -48,8 +48,9 @@ class Stage:
         version: raised whenever the meaning of the stage changes; part of every trial's key.
         run: takes the trials of one group and a `Context`, yields `(trial, Outcome)` as they end.
         seconds: predicted wall time of a trial on two CPU cores.
-        threads: `"generator"` (all cores within an operation), `"lanes"` (networks side by side) or
-            `"plain"` (no TensorFlow).
+        threads: `"generator"` (all cores within an operation), `"operations"` (up to four
+            operations side by side, which share the cores: for small ones that do not depend on
+            each other), `"lanes"` (networks side by side) or `"plain"` (no TensorFlow).
         group: trials of equal value share a worker process; default: one process a trial.
         reads: a trial and what gives its inputs' records (`input` of a `Context`) -> role of an
             input -> names of the artifacts that the trial reads of it; of other inputs it may read

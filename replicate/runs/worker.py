@@ -26,16 +26,22 @@ from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, Study, load_study
 from replicate.runs.trial import Trial
 
+MOST_BESIDE = 4  # operations of one network; its batches get too small to be divided further
+
 
 def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
     """Threads within an operation and beside one another, for a kind of stage.
 
-    Lanes need as many threads of either kind: XLA runs whole loops in the pool within operations,
+    Of a network of small operations several are worked on at a time, where they do not depend on
+    each other. Lanes need as many threads of either kind: XLA runs whole loops in the pool within operations,
     and with one thread there two lanes would take turns.
     """
     cores = usable_cores()
     if kind == "lanes":
         return {"intra": lanes or cores, "inter": lanes or cores}
+    if kind == "operations":
+        beside = min(cores, MOST_BESIDE)
+        return {"intra": cores // beside, "inter": beside}
     return {"intra": cores, "inter": 1}
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from replicate.evaluation.images import to_uint8
 from replicate.models.boltzmann import DBM, RBM
@@ -199,7 +200,7 @@ def run_dbm_trial(trial, context, images, data) -> Outcome:
     first = _load_rbm(trial, context, "rbm_1", values.shape[1:])
     second = _load_rbm(trial, context, "rbm_2", (first.hidden,))
     machine.start_from([first, second], values[:size])
-    machine.compile(**dbm_schedule(trial.settings, len(order(0)) // size))
+    machine.compile(**dbm_schedule(trial.settings, len(order(0)) // size), lots=_lots(context))
     fit = {f"{name}_before": value for name, value in _fit(machine, unseen).items()}
     shown = min(SHOWN_CHAINS, size)
     strip = Strip(
@@ -342,6 +343,11 @@ def _steps(trial, n: int):
     return size, lambda epoch: trial_stream(trial, name, *place, epoch).permutation(n)[
         : n - n % size
     ]
+
+
+def _lots(context) -> int:
+    """Parts of a batch for as many cores; one on a graphics processor, which fills up by itself."""
+    return 1 if tf.config.list_physical_devices("GPU") else max(1, context.threads["inter"])
 
 
 def _load_rbm(trial, context, role, below) -> RBM:

@@ -105,6 +105,21 @@ def test_with_one_hidden_layer_the_bound_is_exact():
     np.testing.assert_allclose(bounds, wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("lots", [2, 3, 4])
+def test_a_batch_in_lots_takes_the_same_step(lots):
+    """Also where the images cannot be divided equally; the number of updates is of them all."""
+    told, weights = [], []
+    for parts in (1, lots):
+        dbm = small(1)[0]
+        dbm.compile(1, [0.1], mean_field_updates=30, mean_field_tolerance=1e-4, lots=parts)
+        images = tf.constant(VISIBLE.reshape(-1, 1, 3, 1), tf.float32)
+        told.append({name: float(value) for name, value in dbm.train_step((images,)).items()})
+        weights.append(dbm.machine.get_weights())
+    assert told[1] == pytest.approx(told[0], rel=1e-5) and 1 < told[0]["mean_field_updates"] < 30
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_mean_field_stops_at_its_tolerance():
     dbm = small(1)[0]
     counts = {}

@@ -491,6 +491,16 @@ def test_lanes_have_threads_of_both_kinds():
     assert thread_profile("generator") == {"intra": usable_cores(), "inter": 1}
 
 
+@pytest.mark.parametrize(
+    ("cores", "intra", "inter"), [(1, 1, 1), (2, 1, 2), (3, 1, 3), (8, 2, 4), (30, 7, 4)]
+)
+def test_operations_side_by_side_share_the_cores(cores, intra, inter, monkeypatch):
+    from replicate.runs import worker
+
+    monkeypatch.setattr(worker, "usable_cores", lambda: cores)
+    assert worker.thread_profile("operations") == {"intra": intra, "inter": inter}
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot pin a process here")
 def test_a_pinned_process_takes_no_more_threads_than_its_cores():
     code = "from replicate.runs.worker import thread_profile; print(thread_profile('lanes'))"

@@ -100,6 +100,7 @@ class DBM(BoltzmannModel):
         sparsity_targets=None,
         sparsity_costs=None,
         sparsity_decay=0.9,
+        lots=1,
     ):
         """Set how the machine is trained; lists hold a value an epoch, the last one holds on.
 
@@ -114,6 +115,8 @@ class DBM(BoltzmannModel):
             sparsity_targets: wanted mean activity of each hidden layer; None for no such wish.
             sparsity_costs: weight of that wish, of each hidden layer.
             sparsity_decay: share of the running mean activity that is carried on.
+            lots: parts of a batch whose mean field may be worked on side by side, see
+                `mean_field.hidden_means`.
 
         Raises:
             ValueError: if lists do not fit the layers, or a number is too small.
@@ -122,13 +125,14 @@ class DBM(BoltzmannModel):
         layers = len(self.hidden)
         targets = [0.0] * layers if sparsity_targets is None else list(sparsity_targets)
         costs = [0.0] * layers if sparsity_costs is None else list(sparsity_costs)
-        if mean_field_updates < 1 or len(targets) != layers or len(costs) != layers:
+        fits = len(targets) == len(costs) == layers
+        if mean_field_updates < 1 or lots < 1 or not fits:
             raise ValueError(
-                f"Expected mean_field_updates >= 1 and {layers} sparsity targets and costs. "
-                f"Received: mean_field_updates={mean_field_updates}, "
+                f"Expected mean_field_updates and lots >= 1 and {layers} sparsity targets and "
+                f"costs. Received: mean_field_updates={mean_field_updates}, lots={lots}, "
                 f"sparsity_targets={sparsity_targets}, sparsity_costs={sparsity_costs}"
             )
-        self.mean_field_limits = mean_field_updates, mean_field_tolerance
+        self.mean_field_limits = mean_field_updates, mean_field_tolerance, lots
         self.sparsity = targets, costs, sparsity_decay
         self.activities = None
         if any(costs):
