@@ -33,8 +33,8 @@ def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
     """Threads within an operation and beside one another, for a kind of stage.
 
     Of a network of small operations several are worked on at a time, where they do not depend on
-    each other. Lanes need as many threads of either kind: XLA runs whole loops in the pool within operations,
-    and with one thread there two lanes would take turns.
+    each other. Lanes need as many threads of either kind: XLA runs whole loops in the pool within
+    operations, and with one thread there two lanes would take turns.
     """
     cores = usable_cores()
     if kind == "lanes":
