@@ -45,6 +45,7 @@ BLUR = 1.0  # pixels, where it is fixed
 PREVIEW = 10  # images a label
 REFERENCES = 10000  # training images that features are compared with
 FEWER = 10  # replicates of extensions
+MACHINE_RATE = 1.5e11  # operations a second in training of Boltzmann machines (docs/dbm_benchmarks.md)
 
 # Images a step and learning rate of both restricted machines and of joint training (inferred), by
 # visible units; what else the recipe fixes stands in `replicate.stages.boltzmann`.
@@ -824,15 +825,15 @@ def svm_seconds(trial):
 
 
 def machine_seconds(trial):
-    """Predicted wall time on two cores: matrix products at 6e10 a second."""
+    """Predicted wall time on two cores, from the operations of its matrix products."""
     s = trial.settings
     visible = {"cifar10": 3072}.get(s["dataset"], 784)
     images = s["n_train"] * (1 if s["klass"] == "all" else 1 / LABELS)
     if trial.stage == "rbm":
         wide, chain = (visible, 1) if s["layer"] == 1 else (s["units"] / 2, 3)
-        return 5 + s["epochs"] * images * 2 * wide * s["units"] * (4 + 2 * chain) / 6e10
+        return 5 + s["epochs"] * images * 2 * wide * s["units"] * (4 + 2 * chain) / MACHINE_RATE
     products = 6 * visible * s["hidden_1"] + 60 * s["hidden_1"] * s["hidden_2"]
-    return 5 + s["epochs"] * images * 2 * products / 6e10
+    return 5 + s["epochs"] * images * 2 * products / MACHINE_RATE
 
 
 def machine_group(trial):
