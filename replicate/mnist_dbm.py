@@ -45,7 +45,7 @@ BLUR = 1.0  # pixels, where it is fixed
 PREVIEW = 10  # images a label
 REFERENCES = 10000  # training images that features are compared with
 FEWER = 10  # replicates of extensions
-MACHINE_RATE = 1.5e11  # operations a second in training of Boltzmann machines (docs/dbm_benchmarks.md)
+MACHINE_RATE = 1.5e11  # operations a second, training Boltzmann machines (docs/dbm_benchmarks.md)
 
 # Images a step and learning rate of both restricted machines and of joint training (inferred), by
 # visible units; what else the recipe fixes stands in `replicate.stages.boltzmann`.
