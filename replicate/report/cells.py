@@ -122,7 +122,7 @@ def first_run(found: Sequence[Any]) -> Any:
         found: `Measured` or `Judged`, one a view.
 
     Returns:
-        The first where none has run it; of a later view its label stands in the reason.
+        The first view's where none has run it. If it is a later view's, the reason names that one.
     """
     chosen = next((each for each in found if each.verdict != "not run"), found[0])
     if chosen is found[0]:
