@@ -83,7 +83,8 @@ def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Dra
     """Draw one figure of the TOML file from the runs that lead, else from the next that hold it.
 
     Args:
-        entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for all runs.
+        entry: its `[[figures]]` table; `kind` is one of `KINDS`, `every_run` asks for all runs,
+            `prefer` for the run with this label before the one that leads.
         source: the study and what was measured.
         pictures: whether to make the PNG, too, half of the work.
 
@@ -92,13 +93,23 @@ def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Dra
     """
     if entry["kind"] not in KINDS:
         raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
-    ranks = [None] if entry.get("every_run") else source.ranks
+    ranks = [None] if entry.get("every_run") else _ranks(source, entry.get("prefer"))
     tried = []
     for rank in ranks:
         tried.append(_draw(entry, dataclasses.replace(source, rank=rank), pictures))
         if tried[-1].measured:
             return tried[-1]
     return tried[0]
+
+
+def _ranks(source: Source, label: str | None) -> list[int]:
+    """In which order a figure asks the runs: those with the label, then as they are ranked."""
+
+    def labelled(rank):
+        runs = (views[rank] for views in source.sides.values() if rank < len(views))
+        return any(view.label == label for view in runs)
+
+    return sorted(source.ranks, key=lambda rank: not labelled(rank))
 
 
 def _draw(entry: Mapping[str, Any], source: Source, pictures: bool) -> Drawn:

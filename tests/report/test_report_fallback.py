@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from report_stores import only
 
-from replicate.report import across, claim_entries, csv_files
+from replicate.report import across, claim_entries, csv_files, figures
+from replicate.report.figure_base import Source
 from replicate.report.pages import build_study, counts_table
 from replicate.report.tables import extras_tables
 from replicate.runs.files import project_root
@@ -74,6 +75,15 @@ def test_a_figure_is_of_one_run(page):
     captions = {figure.id: figure.caption for figure in page.figures}
     assert "paper" in captions["fig6"] and "lite" not in captions["fig6"]
     assert "lite" in captions["fig2"] and "paper" not in captions["fig2"]
+
+
+def test_a_figure_may_prefer_a_run(page, monkeypatch):
+    monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))
+    entry = next(figure for figure in page.config.figures if figure["id"] == "fig6")
+    source = Source(page.config, page.sides, page.sides["yours"][0].store.root)
+    for label, shown in (("lite", "lite"), ("paper", "paper"), ("other", "paper")):
+        drawn = figures.draw({**entry, "prefer": label}, source, pictures=False)
+        assert f"({shown})" in drawn.caption
 
 
 def test_an_arm_beyond_the_report_is_found_in_the_next_run(page):
