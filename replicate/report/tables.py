@@ -193,8 +193,8 @@ def extras_tables(
 
     Points that `views` have not run are looked for in `others`. With `metric`, the same points
     under the base settings stand beside; with `metrics`, a column each. With `every_run`, all
-    runs give rows. Where `n_test` is given they are
-    accuracies on so many images; it is a number, or the metric by which each record says it.
+    runs give rows. Where `n_test` is given they are accuracies on so many images; it is a number,
+    or the metric by which each record says it.
     """
     views, others = list(views), list(others)
     return [

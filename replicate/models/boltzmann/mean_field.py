@@ -43,13 +43,14 @@ def hidden_means(machine, visible, updates, tolerance, lots=1):
         A list of `(batch, units)`, one a hidden layer, and the number of updates.
     """
     top = len(machine.sizes) - 1
-    downwards = [None, *(tf.transpose(kernel) for kernel in machine.kernels[1:])]
-    # What the lowest hidden layer has from below is the same in all updates.
+    # What the lowest hidden layer has from below is the same in all updates, as are its weights.
+    downwards = tf.transpose(machine.kernels[1]) if top > 1 else None
     below = [tf.matmul(part, machine.kernels[0]) for part in _split(visible, lots)]
 
     def total_input(lot, means, level):
-        under = tf.matmul(means[level - 2], machine.kernels[level - 1]) if level > 1 else below[lot]
-        return under if level == top else under + tf.matmul(means[level], downwards[level])
+        if level > 1:
+            return machine.total_input([None, *means], level)
+        return below[lot] if top == 1 else below[lot] + tf.matmul(means[1], downwards)
 
     def update(done, _, parts):
         new = [list(means) for means in parts]
