@@ -213,7 +213,9 @@ def missed(report):
         and statistics.median(paired.shares_of_sgemm(rows, report["step_gflop"][name])[2]) < GOAL
     ]
     return (
-        "Below it: " + ", ".join(f'"{name}"' for name in below) + "." if below else "All reach it."
+        "Below the goal: " + ", ".join(f'"{name}"' for name in below) + "."
+        if below
+        else "All reach the goal."
     )
 
 
@@ -226,11 +228,14 @@ Written by `python benchmarks/dbm_training.py --publish`; raw numbers in
 
 GFLOP are those of the matrix products alone, counted from the algorithm; drawing of states,
 sigmoids and updates of weights take time but count nothing. Contenders take turns in
-{paired.rounds_of(report)} rounds, each in a fresh process. "Trainings side by side" is one a core,
-of one thread each, as `--workers` runs them; its time is that of a step of any of them. "Operations
-side by side" is how a training runs alone. "sgemm" is
-the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same processes, before
-and after. The goal is a share of {GOAL:.0%}. "First steps" holds tracing.
+{paired.rounds_of(report)} rounds, each in a fresh process.
+
+* "operations side by side": how a training runs alone, one thread an operation.
+* "trainings side by side": one training a core, of one thread each, as `--workers` runs them; the
+  time is that of a step of any of them.
+* "sgemm": the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same
+  processes, before and after. The goal is a share of {GOAL:.0%}.
+* "first steps": holds tracing.
 
 {missed(report)}
 

@@ -114,9 +114,15 @@ def measure(path: Path, pages: Iterable) -> Across:
 
 
 def _first(difference: Difference, views: Sequence[View]) -> Found:
-    """What the first view found that has run both arms; why not the first, where none has."""
+    """What one view found, chosen as `cells.first_run` does; why not the first, where none has."""
     found = [_found(difference, view) for view in views]
-    return next((each for each in found if each.effect is not None), found[0])
+    run = [(each, view) for each, view in zip(found, views, strict=True) if each.effect]
+    settled = (each for each, view in run if _settled(each.effect, view))
+    return next(settled, run[0][0] if run else found[0])
+
+
+def _settled(effect: Effect, view: View) -> bool:
+    return view.kind == "verdict" and effect.n >= view.config.rules["minimum_replicates"]
 
 
 def _found(difference: Difference, view: View) -> Found:

@@ -28,6 +28,7 @@ class Measured:
         interval: mean and 95 % interval; None if not run.
         planned: number of planned trials.
         sd: sample SD of the runs, within generators where there are several; None for one run.
+        settled: whether preset, data and number of repeats allow a verdict.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Measured:
     interval: statistics.Interval | None = None
     planned: int = 0
     sd: float | None = None
+    settled: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +106,7 @@ def measure(cell: Cell, view: View | None) -> Measured:
     if cell.n_test:
         sampling = held_out.exact_half_width(cell.reported, cell.n_test, interval.mean)
         interval = held_out.widened(interval, view.fewest(cell.selector, COUNT, cell.n_test))
+    settled = not verdict
     if cell.unscored:
         verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":
@@ -112,20 +115,22 @@ def measure(cell: Cell, view: View | None) -> Measured:
         verdict = statistics.cell_verdict(
             values, cell.reported, cell.margin, cell.n, groups, minimum, sampling
         )
-    return Measured(view.label, verdict, reason, interval, sample.planned, spread(sample))
+    return Measured(view.label, verdict, reason, interval, sample.planned, spread(sample), settled)
 
 
 def first_run(found: Sequence[Any]) -> Any:
-    """What the first view says that has run a number or claim, in the order of the views.
+    """What the views of a side say of a number or claim: the word of one of them.
 
     Args:
-        found: `Measured` or `Judged`, one a view.
+        found: `Measured` or `Judged`, one a view, in the order of the views.
 
     Returns:
-        The first view's where none has run it. If it is a later view's, the reason names that one.
+        That of the first view that may give a verdict, else of the first that has run it, else of
+        the first. What the leading view lacks says so in its reason.
     """
-    chosen = next((each for each in found if each.verdict != "not run"), found[0])
-    if chosen is found[0]:
+    run = [each for each in found if each.verdict != "not run"]
+    chosen = next((each for each in run if each.settled), (run or found)[0])
+    if found[0].verdict != "not run" or not run:
         return chosen
     reason = "; ".join(filter(None, (f"run at {chosen.label} only", chosen.reason)))
     return dataclasses.replace(chosen, reason=reason)

@@ -27,6 +27,7 @@ class Judged:
         n: number of units: complete replicates, or what the tests name.
         p: adjusted `(p_for, p_against)`; None if not run.
         evidence: the records that the tests rest on, arm by arm.
+        settled: whether preset, data and number of repeats allow a verdict.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Judged:
     n: int = 0
     p: tuple[float, float] | None = None
     evidence: tuple[Evidence, ...] = ()
+    settled: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -83,12 +85,13 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
         return Judged(view.label, "not run", str(reason))
     pooled = _pooled(gathered)
     verdict, reason = qualified(pooled, view.kind, view.config.rules["minimum_replicates"])
+    settled = not verdict
     reason = reason or "; ".join(dict.fromkeys(data.caveat for data in gathered if data.caveat))
     if claim.unscored:
         verdict, reason = "none", claim.unscored
     p = hypotheses.combined([effect for _, effect in effects])
     evidence = tuple(dict.fromkeys(each for data in gathered for each in data.evidence))
-    return Judged(view.label, verdict, reason, effects, pooled.n, p, evidence)
+    return Judged(view.label, verdict, reason, effects, pooled.n, p, evidence, settled)
 
 
 def _adjusted(judged: Mapping[str, Judged], family: Sequence[str]) -> dict[str, tuple]:

@@ -70,7 +70,8 @@ def ranked(config: StudyConfig, views: list[View], side: str) -> list[View]:
 
     The first with numbers for half of the claims leads, else the one with the most: a run at
     preset paper that has only begun does not take the place of a whole one at lite. What it has
-    not run is looked for in the others, unless their kind gives no verdicts at all.
+    not run is looked for in the others, unless their kind gives no verdicts at all; what another
+    may judge and the leading one may not is told by that other, see `cells.first_run`.
     """
     mine = [view for view in views if view.side == side and view.records]
     if not mine:

@@ -15,6 +15,17 @@ from replicate.runs.files import project_root
 POINTS = (0.1, 0.4, 0.7, 1.0)
 
 
+def begun(fake, lay, config, repeats):
+    """A study that lite has run for C1 and C3, and paper for C1 only, so many times each arm."""
+    store = fake()
+    for label, epochs, n, points in (("paper", 20, repeats, (1.0,)), ("lite", 2, 2, POINTS)):
+        real = [lay.accuracy([0.9 + p / 50] * n, "real", p, epochs=epochs) for p in points]
+        synthetic = lay.accuracy([0.6] * n, "synthetic", 1.0, epochs=epochs)
+        store.add([*sum(real, []), *synthetic], label=label)
+    asked = dataclasses.replace(only(config, "C1", "C3", "C7"), figures=())
+    return build_study(asked, store.root, store.root / "none", pictures=False)
+
+
 @pytest.fixture
 def page(fake, lay, config, tmp_path):
     """A study with C1 run at paper, which leads, and C1 and C3 at lite; smoke has all of it."""
@@ -63,6 +74,25 @@ def test_a_claim_names_the_run_that_has_it(page, tmp_path):
     assert all((tmp_path / row[-1]).resolve().is_file() for row in records)
     _, entry = claim_entries.claim_entries(page.config, page.claims, page.sides, tmp_path)
     assert entry.sides[0].run == "lite" and entry.sides[0].n == len(c3.keys) > 0
+
+
+def test_a_run_that_has_only_begun_judges_what_it_has_repeated_enough(fake, lay, config):
+    page = begun(fake, lay, config, repeats=3)
+    assert [view.label for view in page.sides["yours"]] == ["lite", "paper"]
+    c1, c3, c7 = (result.sides["yours"] for result in page.claims)
+    assert (c1.label, c1.verdict, c1.n) == ("paper", "supported", 3) and "only" not in c1.reason
+    assert (c3.label, c3.verdict) == ("lite", "indicative")
+    assert (c7.label, c7.verdict) == ("lite", "not run")
+    numbers = {r.cell.label: r.sides["yours"].label for r in page.cells if r.cell.block == "fig6"}
+    assert (numbers["p = 1"], numbers["p = 0.4"]) == ("paper", "lite")
+    (row,) = counts_table([page], "claims").rows
+    assert row[1] == "yours (lite, paper)" and row[2] == "1"
+
+
+def test_a_run_with_too_few_repeats_leaves_the_word_to_the_one_that_leads(fake, lay, config):
+    page = begun(fake, lay, config, repeats=2)
+    assert {result.sides["yours"].label for result in page.claims} == {"lite"}
+    assert {r.sides["yours"].label for r in page.cells if r.cell.block == "fig6"} == {"lite"}
 
 
 def test_only_verdicts_of_the_leading_run_are_scored(page):
