@@ -11,7 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from replicate.evaluation.hypotheses import Effect
+from replicate.report.cells import one_of, qualified
 from replicate.report.claim_tests import NotRun, gather, run_test
+from replicate.report.claims import pooled_sample
 from replicate.report.figure_base import COLOURS
 from replicate.report.figures import Drawn, files_of
 from replicate.report.tables import SIDES, Table
@@ -44,12 +46,26 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A difference as one side measured it: its preset, and the effect or why there is none."""
+    """A difference as one side measured it.
+
+    Args:
+        side: `"shipped"` or `"yours"`.
+        label: the preset.
+        effect: the effect; None if an arm was not run.
+        reason: why there is none.
+        settled: whether preset, data and number of repeats allow a verdict.
+    """
 
     side: str
     label: str
     effect: Effect | None
     reason: str = ""
+    settled: bool = False
+
+    @property
+    def run(self) -> bool:
+        """Whether both arms were run."""
+        return self.effect is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,29 +124,24 @@ def measure(path: Path, pages: Iterable) -> Across:
         if difference.study not in sides:
             continue
         views = sides[difference.study]
-        found = [_first(difference, views[side]) for side in SIDES if views[side]]
+        found = [
+            one_of([_found(difference, view) for view in views[side]])
+            for side in SIDES
+            if views[side]
+        ]
         rows.append((difference, found))
     return Across(questions, rows)
 
 
-def _first(difference: Difference, views: Sequence[View]) -> Found:
-    """What one view found, chosen as `cells.first_run` does; why not the first, where none has."""
-    found = [_found(difference, view) for view in views]
-    run = [(each, view) for each, view in zip(found, views, strict=True) if each.effect]
-    settled = (each for each, view in run if _settled(each.effect, view))
-    return next(settled, run[0][0] if run else found[0])
-
-
-def _settled(effect: Effect, view: View) -> bool:
-    return view.kind == "verdict" and effect.n >= view.config.rules["minimum_replicates"]
-
-
 def _found(difference: Difference, view: View) -> Found:
     try:
-        effect = run_test(gather(view, difference.test), difference.test)
+        data = gather(view, difference.test)
+        effect = run_test(data, difference.test)
     except NotRun as reason:
         return Found(view.side, view.label, None, str(reason))
-    return Found(view.side, view.label, effect)
+    minimum = view.config.rules["minimum_replicates"]
+    settled = not qualified(pooled_sample([data]), view.kind, minimum)[0]
+    return Found(view.side, view.label, effect, settled=settled)
 
 
 def _text(found: Found) -> str:

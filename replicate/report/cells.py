@@ -39,6 +39,11 @@ class Measured:
     sd: float | None = None
     settled: bool = False
 
+    @property
+    def run(self) -> bool:
+        """Whether there is anything measured."""
+        return self.verdict != "not run"
+
 
 @dataclasses.dataclass(frozen=True)
 class CellResult:
@@ -118,19 +123,28 @@ def measure(cell: Cell, view: View | None) -> Measured:
     return Measured(view.label, verdict, reason, interval, sample.planned, spread(sample), settled)
 
 
+def one_of(found: Sequence[Any]) -> Any:
+    """What one view says, of several in their order: each says if it has `run` and is `settled`.
+
+    Returns:
+        The word of the first that may give a verdict, else of the first that has run what is asked
+        for, else of the first.
+    """
+    run = [each for each in found if each.run]
+    return next((each for each in run if each.settled), (run or found)[0])
+
+
 def first_run(found: Sequence[Any]) -> Any:
-    """What the views of a side say of a number or claim: the word of one of them.
+    """What the views of a side say of a number or claim: the word of one of them, see `one_of`.
 
     Args:
         found: `Measured` or `Judged`, one a view, in the order of the views.
 
     Returns:
-        That of the first view that may give a verdict, else of the first that has run it, else of
-        the first. What the leading view lacks says so in its reason.
+        The word chosen; where the first view has not run it and another has, its reason says so.
     """
-    run = [each for each in found if each.verdict != "not run"]
-    chosen = next((each for each in run if each.settled), (run or found)[0])
-    if found[0].verdict != "not run" or not run:
+    chosen = one_of(found)
+    if found[0].run or not chosen.run:
         return chosen
     reason = "; ".join(filter(None, (f"run at {chosen.label} only", chosen.reason)))
     return dataclasses.replace(chosen, reason=reason)

@@ -40,6 +40,11 @@ class Judged:
     settled: bool = False
 
     @property
+    def run(self) -> bool:
+        """Whether the tests were run."""
+        return self.verdict != "not run"
+
+    @property
     def keys(self) -> list[str]:
         """Keys of the trials behind the evidence, each once."""
         return list(dict.fromkeys(key for each in self.evidence for _, key, _ in each.records))
@@ -53,7 +58,7 @@ class ClaimResult:
     sides: Mapping[str, Judged]
 
 
-def _pooled(gathered: Sequence[Data]) -> Sample:
+def pooled_sample(gathered: Sequence[Data]) -> Sample:
     """One sample that stands for everything a claim rests on, to ask whether it may be judged."""
     smallest = min(gathered, key=lambda data: data.n)
     routes = frozenset().union(*(s.routes for data in gathered for s in data.samples))
@@ -83,7 +88,7 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
         )
     except NotRun as reason:
         return Judged(view.label, "not run", str(reason))
-    pooled = _pooled(gathered)
+    pooled = pooled_sample(gathered)
     verdict, reason = qualified(pooled, view.kind, view.config.rules["minimum_replicates"])
     settled = not verdict
     reason = reason or "; ".join(dict.fromkeys(data.caveat for data in gathered if data.caveat))
