@@ -127,3 +127,11 @@ def test_a_difference_over_all_studies_names_its_run(page):
     path = project_root() / "paper_configs" / "across" / "effects.toml"
     found = {d.what: each for d, (each,) in across.measure(path, [page]).rows}
     assert {each.label for each in found.values() if each.effect} >= {"paper"}
+
+
+def test_a_difference_is_told_by_the_run_that_may_judge(fake, lay, config):
+    path = project_root() / "paper_configs" / "across" / "effects.toml"
+    for repeats, label in ((3, "paper"), (2, "lite")):
+        rows = across.measure(path, [begun(fake, lay, config, repeats)]).rows
+        (found,) = next(found for d, found in rows if d.what == "all 60,000 digits")
+        assert (found.label, found.run, found.settled) == (label, True, label == "paper")
