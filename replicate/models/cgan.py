@@ -2,7 +2,10 @@
 
 The report states rates, batch size, cross-entropy, normal noise and that both networks are told the
 label (Sec. 3.1), after Mirza and Osindero (2014). Layers, widths, dropout and initial weights
-(PyTorch's defaults) are inferred.
+(PyTorch's defaults, or Glorot's, Keras' default, beside embeddings N(0, 1)) are inferred. At the
+report's rates the initial weights decide what becomes of MNIST: PyTorch's are so small that noise
+hardly reaches the pixels, the discriminator tells all images apart, and each label ends with one
+image.
 """
 
 from __future__ import annotations
@@ -20,10 +23,15 @@ PIXELS = 784
 WIDTHS = (256, 512, 1024)  # of the generator; the discriminator has them in reverse
 SLOPE = 0.2  # of LeakyReLU
 DROPOUT = 0.3
+INIT = {"torch": "torch", "glorot": "keras"}  # initial weights -> scheme of `models.init`
 
 
 def build_generator(
-    latent_dim: int = 100, num_classes: int = 10, embedding_dim: int = 10, seed: int | None = None
+    latent_dim: int = 100,
+    num_classes: int = 10,
+    embedding_dim: int = 10,
+    seed: int | None = None,
+    init: str = "torch",
 ) -> keras.Model:
     """Three dense layers after the noise and the label's embedding, then tanh.
 
@@ -35,17 +43,22 @@ def build_generator(
         num_classes: number of labels.
         embedding_dim: dimensions of a label.
         seed: seed of the initial weights.
+        init: `"torch"` for PyTorch's default initial weights, `"glorot"` for Glorot's uniform ones,
+            biases zero; embeddings are N(0, 1) in either.
     """
     noise, labels = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
-    x = layers.Concatenate()([noise, layers.Embedding(num_classes, embedding_dim)(labels)])
+    x = layers.Concatenate()([noise, _embedding(num_classes, embedding_dim)(labels)])
     for width in WIDTHS:
         x = layers.LeakyReLU(SLOPE)(layers.Dense(width)(x))
     images = layers.Reshape(IMAGE_SHAPE)(layers.Dense(PIXELS, activation="tanh")(x))
-    return initialize(keras.Model([noise, labels], images, name="generator"), "torch", seed)
+    return initialize(keras.Model([noise, labels], images, name="generator"), INIT[init], seed)
 
 
 def build_discriminator(
-    num_classes: int = 10, embedding_dim: int = 10, seed: int | None = None
+    num_classes: int = 10,
+    embedding_dim: int = 10,
+    seed: int | None = None,
+    init: str = "torch",
 ) -> keras.Model:
     """Three dense layers with dropout after the pixels and the label's embedding, then a logit.
 
@@ -58,9 +71,11 @@ def build_discriminator(
         num_classes: number of labels.
         embedding_dim: dimensions of a label.
         seed: seed of the initial weights and of the dropout.
+        init: `"torch"` for PyTorch's default initial weights, `"glorot"` for Glorot's uniform ones,
+            biases zero; embeddings are N(0, 1) in either.
     """
     images, labels = keras.Input(IMAGE_SHAPE), keras.Input((), dtype="int32")
-    embedded = layers.Embedding(num_classes, embedding_dim)(labels)
+    embedded = _embedding(num_classes, embedding_dim)(labels)
     parts = [
         layers.Dense(WIDTHS[-1], name="of_pixels")(layers.Flatten()(images)),
         layers.Dense(WIDTHS[-1], use_bias=False, name="of_label")(embedded),
@@ -69,12 +84,19 @@ def build_discriminator(
     for width in WIDTHS[-2::-1]:
         x = _hidden(layers.Dense(width)(x))
     network = keras.Model([images, labels], layers.Dense(1)(x), name="discriminator")
-    initialize(network, "torch", seed)
+    initialize(network, INIT[init], seed)
+    outputs = WIDTHS[-1] if init == "glorot" else 0  # Glorot's bound counts both, PyTorch's inputs
     for name, inputs in (("of_pixels", PIXELS), ("of_label", embedding_dim)):
         layer = network.get_layer(name)  # drawn as one layer of all inputs would be
         for weight in layer.weights:
-            weight.assign(weight * np.sqrt(inputs / (PIXELS + embedding_dim)))
+            fans = (inputs + outputs) / (PIXELS + embedding_dim + outputs)
+            weight.assign(weight * np.sqrt(fans))
     return network
+
+
+def _embedding(num_classes, embedding_dim):
+    normal = keras.initializers.RandomNormal(0.0, 1.0)
+    return layers.Embedding(num_classes, embedding_dim, embeddings_initializer=normal)
 
 
 def _hidden(x):
@@ -97,13 +119,22 @@ class CGAN(adversarial.AdversarialModel):
         embedding_dim: dimensions of a label's embedding, one table for each network.
         seed: seed of the initial weights and of the dropout.
         noise_seed: seed of the noise.
+        init: `"torch"` for PyTorch's default initial weights, `"glorot"` for Glorot's uniform ones,
+            biases zero; embeddings are N(0, 1) in either.
 
     Raises:
-        ValueError: if a number is below 1.
+        ValueError: if a number is below 1 or `init` is unknown.
     """
 
     def __init__(
-        self, latent_dim=100, num_classes=10, embedding_dim=10, seed=0, noise_seed=0, **kwargs
+        self,
+        latent_dim=100,
+        num_classes=10,
+        embedding_dim=10,
+        seed=0,
+        noise_seed=0,
+        init="torch",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if min(latent_dim, num_classes, embedding_dim) < 1:
@@ -111,16 +142,19 @@ class CGAN(adversarial.AdversarialModel):
                 "Expected latent_dim, num_classes and embedding_dim >= 1. Received: "
                 f"latent_dim={latent_dim}, num_classes={num_classes}, embedding_dim={embedding_dim}"
             )
+        if init not in INIT:
+            raise ValueError(f"Expected init to be one of {', '.join(INIT)}. Received: {init}")
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.embedding_dim, self.seed, self.noise_seed = embedding_dim, seed, noise_seed
+        self.init = init
         seeds = [int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(2)]
-        self.generator = build_generator(latent_dim, num_classes, embedding_dim, seeds[0])
-        self.discriminator = build_discriminator(num_classes, embedding_dim, seeds[1])
+        self.generator = build_generator(latent_dim, num_classes, embedding_dim, seeds[0], init)
+        self.discriminator = build_discriminator(num_classes, embedding_dim, seeds[1], init)
         self.built = True
 
     def get_config(self):
         """Arguments that build the same networks."""
-        names = ("latent_dim", "num_classes", "embedding_dim", "seed", "noise_seed")
+        names = ("latent_dim", "num_classes", "embedding_dim", "seed", "noise_seed", "init")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def generate(self, noise, labels):

@@ -60,6 +60,23 @@ def test_initial_weights_are_the_seeds_and_pytorch_s():
     assert table.embeddings.numpy().std() == pytest.approx(1, rel=0.2)
 
 
+def test_initial_weights_of_glorot():
+    """Glorot's bound over inputs and outputs and no bias; noise reaches the pixels."""
+    model, small = CGAN(seed=1, init="glorot"), CGAN(seed=1)
+    bound = np.sqrt(6 / (794 + 1024))
+    for name in ("of_pixels", "of_label"):
+        layer = model.discriminator.get_layer(name)
+        assert 0.98 * bound < np.abs(layer.kernel.numpy()).max() <= bound * (1 + 1e-6)
+    assert not np.any(model.discriminator.get_layer("of_pixels").bias.numpy())
+    table = next(x for x in model.generator.layers if isinstance(x, keras.layers.Embedding))
+    assert table.embeddings.numpy().std() == pytest.approx(1, rel=0.2)
+    drawn, faint = (x.generate(NOISE, LABELS).numpy().std(axis=0).mean() for x in (model, small))
+    assert drawn > 3 * faint
+    assert CGAN.from_config(model.get_config()).init == "glorot"
+    with pytest.raises(ValueError, match="Expected init"):
+        CGAN(init="numpy")
+
+
 class Reference:
     """Both networks as one dense layer a line, Adam and the step, on plain tensors.
 
