@@ -158,5 +158,13 @@ class AdversarialModel(keras.Model):
         return {"generator": self.generator}
 
     def network_at_fault(self, values):
-        """Which network's weights were lost, from a step's values of which one is not finite."""
-        return "generator" if np.isfinite(values["d_real"]) else "discriminator"
+        """Which network's weights were lost, from a step's values of which one is not finite.
+
+        The discriminator's output on real images, `d_real`, tells it. Without that value the
+        losses `d_loss` and `g_loss` do where one of them is finite; else both networks are named.
+        """
+        if "d_real" in values:
+            return "generator" if np.isfinite(values["d_real"]) else "discriminator"
+        losses = {"generator": "g_loss", "discriminator": "d_loss"}
+        lost = [name for name in losses if not np.isfinite(values.get(losses[name], np.nan))]
+        return " or ".join(lost or losses)

@@ -145,3 +145,18 @@ def test_generator_gradients_are_those_of_batch_statistics(pair):
     assert float(value) == pytest.approx(float(expected_loss), rel=1e-5)
     for ours, theirs in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "network"),
+    [
+        ({"d_real": np.nan, "d_loss": np.nan, "g_loss": np.nan}, "discriminator"),
+        ({"d_real": 0.5, "d_loss": np.nan, "g_loss": np.nan}, "generator"),
+        ({"d_loss": 1.0, "g_loss": np.inf}, "generator"),
+        ({"d_loss": np.nan, "g_loss": 1.0}, "discriminator"),
+        ({"d_loss": np.nan, "g_loss": np.nan}, "generator or discriminator"),
+        ({"loss": np.nan}, "generator or discriminator"),
+    ],
+)
+def test_a_network_is_named_by_what_a_gan_reports(values, network):
+    assert adversarial.AdversarialModel().network_at_fault(values) == network
