@@ -1,7 +1,7 @@
 """A sixth study: which generator's images train the better classifier of clothing?
 
     python -m examples.fashion_generators --preset=smoke
-    python -m replicate.report --configs=examples
+    python -m replicate.report --configs=examples --study=fashion_generators --out=runs/fashion
 
 A beta-CVAE and a conditional GAN learn Fashion-MNIST, a LeNet from either's images, tested on real
 ones. Everything else (records, resume, plan, lanes, report) is the package's.
