@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -31,7 +32,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     if set(arguments) & set(HELP):
-        print(help_text(study))
+        _show(help_text(study))
         return 0
     try:
         values = parse(study, arguments)
@@ -50,7 +51,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         study, plan, trials, store, done, taken=reuse.taken_keys, needs=needs
     )
     if values.plan:
-        print(described)
+        _show(described)
         return 0
     if values.reuse_shipped:
         print(f"{study.name}: {take_shipped(reuse, store)}")
@@ -70,6 +71,14 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         return 2 if in_vain(trials, needs) else 0
     store.write_plan(plan)
     return execute(study, values, plan, trials, able, store, arguments)
+
+
+def _show(text: str) -> None:
+    """Print; a reader who has seen enough, such as `| head`, ends it without a word."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
 
 
 def _given(arguments: list[str]) -> str:

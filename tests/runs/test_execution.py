@@ -60,6 +60,18 @@ def test_a_plan_runs_nothing(toy, capsys):
     assert not toy[1].exists()
 
 
+@pytest.mark.parametrize("flag", ["--plan", "--help"])
+def test_a_reader_may_leave_early(toy, flag):
+    """As `head` does: no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys, toy_study; sys.exit(toy_study.STUDY.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, f"--workdir={toy[1]}", flag]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_inputs_run_before_their_users(toy):
     study, _ = toy
     _, trials = make_plan(study, parse(study, []))
