@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from replicate.data.catalogue import CATALOGUE
 from replicate.runs.seeds import stream
 from replicate.runs.trial import Trial
 from replicate.runs.worker import configure_tensorflow, thread_profile
@@ -60,8 +62,18 @@ class Images(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0, 1 if data or arguments do not fit, or 130 if interrupted."""
+    """Run the command.
+
+    Returns:
+        0 if it is done; 1 if the data do not fit, or the folder's run; 2 for a wrong flag; 130 if
+        interrupted.
+    """
     options = parser().parse_args(arguments)
+    try:
+        check(options)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
     if "tensorflow" not in sys.modules:  # threads can be set only before it starts
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         configure_tensorflow(thread_profile("generator"))
@@ -105,6 +117,42 @@ def parser() -> argparse.ArgumentParser:
     add("--classifier_epochs", type=int, default=5, help="epochs of the distance's classifier")
     add("--inception_weights", help="file of Keras' InceptionV3 without its top")
     return flags
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse wrong flags as far as they can be known before TensorFlow and the data are loaded.
+
+    Raises:
+        FileNotFoundError: if a file or folder that they name is not there.
+        ValueError: if a data set is unknown or a number does not fit.
+    """
+    if options.dataset.endswith(".safetensors"):
+        if not os.path.isfile(options.dataset):
+            raise FileNotFoundError(
+                f"Expected --dataset to be a file. Received: {options.dataset!r}, not there"
+            )
+    elif options.dataset not in CATALOGUE:
+        raise ValueError(
+            f"Expected --dataset of {', '.join(CATALOGUE)}, or a set of images, .safetensors. "
+            f"Received: {options.dataset!r}"
+        )
+    if options.data_dir is not None and not os.path.isdir(options.data_dir):
+        raise FileNotFoundError(
+            f"Expected --data_dir to be a folder. Received: {options.data_dir!r}, "
+            "which does not exist"
+        )
+    if not 0 < options.kimg < math.inf:
+        raise ValueError(f"Expected a finite kimg > 0. Received: kimg={options.kimg:g}")
+    group = min(options.mbstd_group_size, options.batch_size)
+    if options.batch_size < 1 or options.batch_size % max(group, 1):
+        raise ValueError(
+            f"Expected a batch_size that is a multiple of {group}, mbstd_group_size. "
+            f"Received: batch_size={options.batch_size}"
+        )
+    if options.snapshot_ticks < 1:
+        raise ValueError(
+            f"Expected snapshot_ticks >= 1. Received: snapshot_ticks={options.snapshot_ticks}"
+        )
 
 
 def load_images(options: argparse.Namespace) -> Images:
@@ -157,8 +205,11 @@ def infinite_order(seed: int, count: int, images: int) -> Callable[[int], Any]:
 def train(options: argparse.Namespace) -> None:
     """Train from the last checkpoint, or from the start, to `--kimg`.
 
+    Args:
+        options: the flags, see `check`.
+
     Raises:
-        ValueError: if flags or data do not fit, or the folder holds a run of other flags.
+        ValueError: if data do not fit, or the folder holds a run of other flags.
     """
     import numpy as np
 
@@ -170,12 +221,6 @@ def train(options: argparse.Namespace) -> None:
     data = load_images(options)
     folder = Path(options.workdir or Path("runs", "stylegan2", Path(options.dataset).stem))
     names = [field.name for field in dataclasses.fields(TrainingOptions)]
-    group = min(options.mbstd_group_size, options.batch_size)
-    if options.batch_size < 1 or options.batch_size % max(group, 1):
-        raise ValueError(
-            f"Expected a batch_size that is a multiple of {group}, mbstd_group_size. "
-            f"Received: batch_size={options.batch_size}"
-        )
     model = new_model(
         data.num_classes,
         data.images.shape[1],
@@ -222,8 +267,6 @@ def _spec(options: argparse.Namespace, data: Images) -> Trial:
 
 def _is_due(ticks: int, every: int) -> Callable[[int], bool]:
     """Whether a snapshot is due after some ticks: every so many, and at the end."""
-    if every < 1:
-        raise ValueError(f"Expected snapshot_ticks >= 1. Received: snapshot_ticks={every}")
     return lambda done: done % every == 0 or done == ticks
 
 

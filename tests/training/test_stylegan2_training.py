@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import subprocess
+import sys
 import types
 
 import keras
@@ -330,17 +332,32 @@ def test_command_trains_on_and_its_network_can_be_sampled(image_set, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("flags", "code", "expected"),
     [
-        ({"batch_size": 6}, "multiple of 4, mbstd_group_size. Received: batch_size=6"),
-        ({"dataset": "missing.safetensors"}, "missing.safetensors"),
-        ({"frechet": "classifier"}, "frechet_images=10000"),
+        ({"batch_size": 6}, 2, "multiple of 4, mbstd_group_size. Received: batch_size=6"),
+        ({"dataset": "missing.safetensors"}, 2, "missing.safetensors"),
+        ({"data_dir": "nowhere"}, 2, "Expected --data_dir to be a folder. Received: 'nowhere'"),
+        ({"kimg": 0}, 2, "Expected a finite kimg > 0. Received: kimg=0"),
+        ({"kimg": -3}, 2, "Received: kimg=-3"),
+        ({"frechet": "classifier"}, 1, "frechet_images=10000"),
     ],
 )
-def test_command_refuses(image_set, tmp_path, capsys, flags, expected):
-    assert command(image_set, tmp_path, kimg=1, **flags) == 1
-    assert expected in capsys.readouterr().err
+def test_command_refuses(image_set, tmp_path, capsys, flags, code, expected):
+    assert command(image_set, tmp_path, **{"kimg": 1, **flags}) == code
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
     assert not list(tmp_path.rglob("step-*"))
+
+
+def test_an_unknown_data_set_is_refused_before_tensorflow_is_loaded():
+    code = (
+        "import sys; from replicate.models.stylegan2.__main__ import main\n"
+        "status = main(['train', '--dataset=cifar'])\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and "Expected --dataset of mnist, fashion" in done.stderr
+    assert "Received: 'cifar'" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_images_of_another_shape_are_refused(tmp_path, capsys):
