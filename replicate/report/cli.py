@@ -10,6 +10,8 @@ from pathlib import Path
 
 from replicate.runs.files import project_root, write_atomic
 
+WORKDIR = "runs"  # may be missing: nothing has been run yet
+
 
 def parser() -> argparse.ArgumentParser:
     """The flags of `python -m replicate.report`."""
@@ -17,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m replicate.report",
         description="Write REPORT.md, REPORT.html, tables and figures from finished records.",
     )
-    made.add_argument("--workdir", default="runs", help="your records (default: runs)")
+    made.add_argument("--workdir", default=WORKDIR, help="your records (default: runs)")
     made.add_argument("--shipped", help="shipped records (default: the project's results/)")
     made.add_argument("--out", default=".", help="where the report is written (default: .)")
     made.add_argument("--study", action="append", help="one study only; may be repeated")
@@ -72,11 +74,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _check_folders(flags: argparse.Namespace) -> None:
+    """Refuse a folder that was given and is not there: a misspelt one would look empty."""
+    for name in ("workdir", "shipped", "configs", "project"):
+        given = getattr(flags, name)
+        if given is not None and (name, given) != ("workdir", WORKDIR) and not os.path.isdir(given):
+            raise FileNotFoundError(f"Expected --{name} to be a folder. Received: {given!r}")
+
+
 def _report(flags: argparse.Namespace) -> int:
     from replicate.report import across
     from replicate.report.config import load_all
     from replicate.report.pages import build_study, render
 
+    _check_folders(flags)
     folder = Path(flags.configs) if flags.configs else project_root() / "paper_configs"
     shipped = Path(flags.shipped) if flags.shipped else project_root() / "results"
     out, committed = Path(flags.out), flags.publish or flags.check

@@ -307,7 +307,11 @@ def load_all(folder: str | Path, studies: list[str] | None = None) -> list[Study
         ValueError: if a named study has no file, or there is none at all.
     """
     found = {path.stem: path for path in sorted(Path(folder).glob("*.toml"))}
+    if not found:
+        raise ValueError(f"Expected a file <study>.toml in {folder}. Received: none")
     unknown = sorted(set(studies or []) - found.keys())
-    if unknown or not found:
-        raise ValueError(f"Expected studies among {sorted(found)}. Received: {unknown}")
+    if unknown:
+        raise ValueError(
+            f"Expected studies among {', '.join(found)}. Received: {', '.join(unknown)}"
+        )
     return [load(found[name]) for name in studies or found]

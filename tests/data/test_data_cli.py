@@ -126,6 +126,15 @@ def test_synthetic_describes_a_set(tmp_path, capsys):
     assert "Received: path=" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [[], ["fetch", "shapes"]])
+def test_a_missing_folder_is_one_line_and_status_2(world, capsys, command):
+    missing = str(world.root / "nowhere")
+    assert main([*command, f"--data_dir={missing}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert f"Expected --data_dir to be a folder. Received: {missing!r}" in captured.err
+
+
 @pytest.mark.parametrize("arguments", [["fetch"], ["fetch", "mnist", "--route=ftp"], ["clean"]])
 def test_wrong_arguments_give_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:

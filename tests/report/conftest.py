@@ -117,6 +117,8 @@ def report(tmp_path_factory):
 
     def make(*more, study=STUDY, **stores):
         folder = tmp_path_factory.mktemp("report")
+        for name in ("runs", "results"):
+            (folder / name).mkdir()
         for name, additions in stores.items():
             for addition in additions:
                 FakeStore(folder / name, study).add(**addition)

@@ -133,8 +133,17 @@ def test_report_needs_no_tensorflow_and_help_nothing_heavy():
 def test_wrong_arguments_give_one_clear_line(tmp_path, capsys):
     assert main([f"--configs={tmp_path}", f"--out={tmp_path}"]) == 2
     assert main(["--study=nothing", f"--out={tmp_path}"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 2 and "Received: ['nothing']" in error
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"Expected a file <study>.toml in {tmp_path}. Received: none")
+    assert second.endswith("Received: nothing")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["workdir", "shipped", "configs"])
+def test_a_folder_that_was_given_must_be_there(tmp_path, capsys, flag):
+    assert main([f"--{flag}={tmp_path / 'nowhere'}", f"--out={tmp_path}"]) == 2
+    told = f"Expected --{flag} to be a folder. Received: {str(tmp_path / 'nowhere')!r}\n"
+    assert capsys.readouterr().err.endswith(told)
     assert not list(tmp_path.iterdir())
 
 
