@@ -43,6 +43,7 @@ from replicate.runs.seeds import stream, trial_seed, trial_stream
 from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
 from replicate.stages.mixes import (
     CLASSES,
+    FEW_ORIGINALS,
     LONG_TAILS,
     labels_of,
     rare_classes,
@@ -166,7 +167,8 @@ def refuse_what_yields_nothing(values, trials, further):
         if idle and set(asked) != set(whole):  # whoever asks for all asks for those that there are
             raise ValueError(
                 f"Expected --{name} that have trials with --dataset={','.join(values.dataset)} "
-                f"--ratios={','.join(values.ratios)}. Received: --{name}={','.join(idle)}"
+                f"--ratios={','.join(values.ratios)} --n_train={values.n_train}. "
+                f"Received: --{name}={','.join(idle)}"
             )
 
 
@@ -321,17 +323,20 @@ def protocol(part):
 
 def imbalance_trials(part):
     """Extension: originals with a long tail, alone, filled up by synthetic images or repeats."""
-    return [t for r in part.few for arm in LONG_TAILS for t in part.classifier(arm, r)]
+    return [t for r in part.replicates for arm in LONG_TAILS for t in part.classifier(arm, r)]
 
 
 def shortage_trials(part):
-    """Extension: few originals, filled up to the constant total by synthetic images or repeats."""
+    """Extension: few originals alone, and filled up to the constant total by synthetic or repeats.
+
+    All replicates for S17's number of originals.
+    """
     return [
         trial
-        for replicate in part.few
         for n_real in FEW
         if n_real < part.n_train
-        for arm in ("few_filled", "few_repeated")
+        for replicate in (part.replicates if n_real == FEW[1] else part.few)
+        for arm in FEW_ORIGINALS
         for trial in part.classifier(arm, replicate, n_real=n_real)
     ]
 
@@ -576,19 +581,34 @@ def run_evaluation(trials, context):
     """Stage `evaluation`: a set's test images against the originals its generator learned from."""
     from replicate.stages.evaluations import evaluate_sets
 
-    n_test = trials[0].settings["n_test"]
+    held_out = slice(-trials[0].settings["n_test"], None)
     by_originals = {}
     for trial in trials:
         name = "all" if trial.settings["sees"] == "all" else trial.key
         by_originals.setdefault(name, []).append(trial)
-    for members in by_originals.values():
+    for name, members in by_originals.items():
+        # Diversity is that of as many images as there are originals: of all classes, where these
+        # are fewer.
+        order = (
+            slice(None)
+            if name == "all"
+            else in_turn(synthetic_labels(members[0].settings)[held_out])
+        )
         yield from evaluate_sets(
             members,
             context,
             features_of=lambda trial: features_of(trial, context),
             real_of=lambda trial: originals_of(trial, context.dataset(trial.settings["dataset"])),
-            drawn_of=lambda drawn: drawn.images[-n_test:],
+            drawn_of=lambda drawn, order=order: drawn.images[held_out][order],
         )
+
+
+def in_turn(labels):
+    """Rows by which sorted labels `(n,)` follow one another: one of each class, then the next."""
+    import numpy as np
+
+    starts = np.searchsorted(labels, labels)
+    return np.argsort(np.arange(len(labels)) - starts, kind="stable")
 
 
 def originals_of(trial, data):
@@ -830,7 +850,7 @@ def classifier_seconds(trial):
     s = trial.settings
     pace = SECONDS_AN_IMAGE[s["network"]] * (1.5 if trial.stage == "judge" else 1)
     share = {"long_tail": 0.25, "long_tail_filled": 0.9, "long_tail_repeated": 0.9}
-    images = s["n_train"] * share.get(s.get("arm"), 1)
+    images = s["n_real"] if s.get("arm") == "few" else s["n_train"] * share.get(s.get("arm"), 1)
     if s.get("arm") in ("add", "add_repeated"):
         a, b = map(int, s["ratio"].split(":"))
         images *= (a + b) / a

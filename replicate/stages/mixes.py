@@ -12,6 +12,7 @@ originals unless it says otherwise:
     long_tail           originals of which some classes are rare; fewer rows
     long_tail_filled    synthetic images fill every class up to the largest
     long_tail_repeated  the classes' own originals do
+    few                 few originals; fewer rows
     few_filled          few originals, the rest synthetic
     few_repeated        few originals, repeated
     transfer            synthetic images in the first half of the epochs, then few originals
@@ -40,7 +41,8 @@ from replicate.runs.seeds import trial_stream
 CLASSES = 10
 TAIL_FACTOR = 100.0  # images of the largest class over those of the smallest
 LONG_TAILS = ("long_tail", "long_tail_filled", "long_tail_repeated")
-SHORTAGES = ("few_filled", "few_repeated", "transfer", "transfer_real")
+FEW_ORIGINALS = ("few", "few_filled", "few_repeated")
+SHORTAGES = (*FEW_ORIGINALS, "transfer", "transfer_real")
 
 
 def seen_rows(trial, labels: np.ndarray) -> np.ndarray:
@@ -85,6 +87,8 @@ def training_rows(trial, labels: np.ndarray, n: int) -> np.ndarray:
         return _tailed_rows(trial, labels, n)
     if arm in SHORTAGES:
         few = some_real(s["n_real"])
+        if arm == "few":
+            return few
         if arm == "few_filled":
             return np.concatenate([few, some_drawn(n - len(few))])
         return over_and_over(few, n)

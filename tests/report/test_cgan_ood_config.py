@@ -345,7 +345,7 @@ PAIRS = {  # claim -> metric, arm that is to be better, arms that are to be wors
     "S17": (
         "accuracy_original",
         {"arm": "few_filled", "n_real": 1000},
-        [{"arm": "few_repeated", "n_real": 1000}],
+        [{"arm": "few", "n_real": 1000}, {"arm": "few_repeated", "n_real": 1000}],
     ),
     "S18": (
         "balanced_accuracy_original",

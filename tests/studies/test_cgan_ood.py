@@ -14,6 +14,7 @@ from replicate.cgan_ood import (
     STUDY,
     TABLE_2,
     corrupted,
+    in_turn,
     load_sets,
     order_of,
     originals_of,
@@ -167,6 +168,7 @@ def with_few(arm, n_real, extension):
         (one("real_vs_synthetic"), 110, 110, 220),
         (one("add", extension="add", ratio="5:1"), 220, 44, 264),
         (one("add_repeated", extension="add", ratio="5:1"), 220, 0, 264),
+        (with_few("few", 50, "shortage"), 50, 0, 50),
         (with_few("few_filled", 50, "shortage"), 50, 170, 220),
         (with_few("few_repeated", 50, "shortage"), 50, 0, 220),
         (with_few("transfer", 50, "transfer"), 50, 0, 220),
@@ -272,6 +274,15 @@ def test_a_set_is_compared_with_what_its_generator_saw():
     assert sizes["all"] == 300 and sizes["few"] == 100 and sizes["long_tail"] < 100
     for sees in ("few", "long_tail"):
         assert not np.array_equal(compared[sees, 0], compared[sees, 1])
+
+
+@pytest.mark.parametrize("count", [100, 57])
+def test_the_first_images_compared_are_of_all_classes(count):
+    """Diversity takes as many images as there are originals; stored sets are sorted by class."""
+    labels = synthetic_labels({"n_train": 30, "n_test": count})[30:]
+    rows = in_turn(labels)
+    assert sorted(rows) == list(range(count))
+    np.testing.assert_array_equal(labels[rows], np.arange(count) % 10)
 
 
 def test_synthetic_sets_are_balanced():
@@ -515,12 +526,29 @@ def test_only_the_synthetic_images_change_with_their_scale(smoke):
 
 
 def test_a_step_matched_control_makes_as_many_steps(smoke):
-    epochs = {
-        arm: len(record.curves["train_loss"])
-        for arm in ("mix", "transfer", "step_matched")
-        for record in records_of(smoke, "classifier", dataset="mnist", arm=arm)
+    n = 200
+    labels = np.tile(np.arange(10), 2 * n // 10)
+    made = {
+        arm: {
+            (len(record.curves["train_loss"]), len(training_rows(record.trial, labels, n)))
+            for record in records_of(smoke, "classifier", dataset="mnist", arm=arm)
+        }
+        for arm in ("mix", "transfer", "transfer_real", "step_matched")
     }
-    assert epochs == {"mix": 2, "transfer": 4, "step_matched": 2}
+    assert made["mix"] == made["step_matched"] == {(2, n)}
+    assert made["transfer"] == made["transfer_real"] == {(4, n)}
+
+
+def test_held_out_images_are_in_no_training_set(smoke):
+    """Neither original nor synthetic ones: a classifier's rows end before the images to test on."""
+    from replicate.runs.context import Context
+
+    context = Context(Store(smoke), stand_in=True)
+    (record,) = records_of(smoke, "classifier", dataset="mnist", arm="mix", ratio="5:1")
+    images, _, tests, _ = load_sets(record.trial, context)
+    trained_on = {image.tobytes() for image in images}
+    for name in ("original", "synthetic"):
+        assert not trained_on & {image.tobytes() for image in tests[name][0]}
 
 
 def test_sets_are_the_released_weights_own(smoke):
@@ -550,7 +578,7 @@ def test_pictures_of_the_judge(smoke):
         np.testing.assert_array_equal(bundle["labels"], np.repeat(np.arange(CLASSES), 4))
 
 
-def test_held_out_images_reach_no_generator_and_no_training_set(monkeypatch):
+def test_held_out_images_reach_no_generator(monkeypatch):
     from replicate.data import load
     from replicate.runs.context import Context
     from replicate.training import generator
