@@ -66,6 +66,16 @@ def test_paper_trains_the_report_s_networks():
     assert len({t.key for t in trials}) == len(trials)
 
 
+def test_initial_weights_of_the_conditional_gan():
+    """Where they are PyTorch's, trials say nothing, as those trained before there was a choice."""
+    both = "--dataset=mnist,fashion_mnist"
+    for flags, mnist in (((both,), "glorot"), ((both, "--gan_init=torch"), None)):
+        gans = of(planned(*flags), "generator", source="cgan")
+        found = {(t.settings["dataset"], t.settings.get("init")) for t in gans}
+        assert found == {("mnist", mnist), ("fashion_mnist", None)}
+        assert {cgan_ood.build_gan(t).init for t in gans} == {mnist or "torch", "torch"}
+
+
 def test_replicates_are_spread_over_generators():
     trials = planned("--arms=mix", "--ratios=1:1")
     sets = {t.key: (t.settings["dataset"], t.replicate) for t in of(trials, "synthetic")}
