@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from replicate.report.config_check import check, check_row
 from replicate.report.digitised import read_rows
 
 ROW_FIELDS = frozenset(
@@ -16,7 +17,6 @@ ROW_FIELDS = frozenset(
     + ("alternatives", "best_over", "n_test", "line")
 )
 REFERENCE_FIELDS = frozenset({"series", "value"})
-KINDS = ("verdict", "indicative", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +174,8 @@ def format_settings(settings: Mapping[str, Any]) -> str:
 
 def _cells(block: Mapping[str, Any], folder: Path) -> list[Cell]:
     cells = []
-    for row in read_rows(block, folder):
+    for number, row in enumerate(read_rows(block, folder), 1):
+        check_row(row, block, f"[[cells]] {block['id']}, row {number}")
         point = {name: value for name, value in row.items() if name not in ROW_FIELDS}
         epoch = row.get("epoch", 0)
         selector = Selector(
@@ -227,34 +228,12 @@ def _series(name: str, entry: Mapping[str, Any]) -> Series:
     selector = Selector(
         entry["stage"],
         entry.get("settings", {}),
-        entry.get("metric", "") if "curve" in entry else entry["metric"],
+        entry.get("metric", ""),
         entry.get("curve", ""),
         best_over=entry.get("best_over", {}),
     )
     over = tuple(entry.get("over", range(1, entry.get("count", 0) + 1)))
-    if "{x}" in selector.metric and not (over and entry.get("x")):
-        raise ValueError(f"Expected x and over beside a metric with {{x}}. Received: {name}")
     return Series(name, entry["label"], selector, entry.get("x", ""), over)
-
-
-def _check(config: StudyConfig) -> None:
-    for label, kind in config.rules["verdicts"].items():
-        if kind not in KINDS:
-            raise ValueError(f"Expected one of {KINDS}. Received: verdicts.{label}={kind!r}")
-    for cell in config.cells:
-        if not (cell.unscored or cell.margin > 0):
-            raise ValueError(f"Expected margin > 0. Received: {cell.block} {cell.label}")
-    for claim in config.claims:
-        for test in claim.tests:
-            for role, reference in test.items():
-                if isinstance(reference, Mapping) and reference["series"] not in config.series:
-                    raise ValueError(
-                        f"Expected one of the series {sorted(config.series)}. "
-                        f"Received: {claim.id} {role}.series={reference['series']!r}"
-                    )
-    names = [claim.id for claim in config.claims]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Expected claims with distinct ids. Received: {names}")
 
 
 def load(path: str | Path) -> StudyConfig:
@@ -267,12 +246,17 @@ def load(path: str | Path) -> StudyConfig:
         The checked configuration.
 
     Raises:
-        ValueError: if the file is no TOML, a field is missing or a name is unknown.
+        ValueError: if the file is no TOML, or an entry lacks a field, has an unknown one, or names
+            what is not there; the message names the file and the entry.
     """
     path = Path(path)
     try:
         raw = tomllib.loads(path.read_text())
-        config = StudyConfig(
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"Expected TOML. Received: {path} ({error})") from error
+    try:
+        check(raw)
+        return StudyConfig(
             path=path,
             study=raw["study"],
             rules=raw["rules"],
@@ -288,12 +272,8 @@ def load(path: str | Path) -> StudyConfig:
             figures=tuple(raw.get("figures", [])),
             log=raw.get("log", {}),
         )
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"Expected TOML. Received: {path} ({error})") from error
-    except KeyError as error:
-        raise ValueError(f"Expected a field {error} in {path}. Received: none") from error
-    _check(config)
-    return config
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def load_all(folder: str | Path, studies: list[str] | None = None) -> list[StudyConfig]:
@@ -304,7 +284,8 @@ def load_all(folder: str | Path, studies: list[str] | None = None) -> list[Study
         studies: module names to keep; all if None or empty.
 
     Raises:
-        ValueError: if a named study has no file, or there is none at all.
+        ValueError: if a named study has no file, there is none at all, or a file is not named as
+            the module that it is about.
     """
     found = {path.stem: path for path in sorted(Path(folder).glob("*.toml"))}
     if not found:
@@ -314,4 +295,11 @@ def load_all(folder: str | Path, studies: list[str] | None = None) -> list[Study
         raise ValueError(
             f"Expected studies among {', '.join(found)}. Received: {', '.join(unknown)}"
         )
-    return [load(found[name]) for name in studies or found]
+    configs = [load(found[name]) for name in studies or found]
+    for config in configs:
+        if config.module != config.path.stem:
+            raise ValueError(
+                f"{config.path}: Expected module = {config.path.stem!r}, the file's name, in "
+                f"[study]. Received: {config.module!r}"
+            )
+    return configs
