@@ -40,6 +40,9 @@ BASES = {
 }
 
 
+SHARE, FASTER, FASTER_BF16 = 0.8, 1.2, 1.5  # bars set before: of the sgemm rate, x PyTorch
+
+
 def step_gflop():
     """Returns the arithmetic of one step in GFLOP, taps on padding counted as the layers have them.
 
@@ -251,6 +254,37 @@ def table(report):
     return "\n".join(lines)
 
 
+def bars(report):
+    """Returns the bars as a list in Markdown: what was measured, and whether each is met."""
+    by_name = paired.by_contender(report)
+
+    def told(value, bar, form):
+        return f"{value:{form}}, {'met' if value >= bar else 'missed'}"
+
+    def share(name):
+        return statistics.median(paired.shares_of_sgemm(by_name[name], report["step_gflop"])[2])
+
+    def faster(name, base):
+        pairs = zip(by_name[name], by_name[base], strict=True)
+        return statistics.median(paired.median_ms(b) / paired.median_ms(a) for a, b in pairs)
+
+    lines = ["Bars that were set before, alone and side by side (PyTorch likewise), medians:", ""]
+    for what, bar, form, alone, beside in (
+        ("of the sgemm rate in float32", SHARE, ".0%", share("ours"), share("ours_side")),
+        (
+            *("times as fast as PyTorch in float32", FASTER, ".2f"),
+            *(faster("ours", "torch"), faster("ours_side", "torch_side")),
+        ),
+        (
+            *("times as fast as PyTorch in bfloat16", FASTER_BF16, ".2f"),
+            *(faster("ours_bf16", "torch_bf16"), faster("ours_bf16_side", "torch_bf16_side")),
+        ),
+    ):
+        found = f"{told(alone, bar, form)}; side by side {told(beside, bar, form)}"
+        lines.append(f"* {bar:{form.replace('2', '1')}} {what}: {found}.")
+    return "\n".join(lines)
+
+
 def write(report):
     """Writes the JSON and the page."""
     page = f"""# A training step of the CIFAR-10 DCGAN
@@ -267,6 +301,8 @@ Ratios are taken within a round: median (least); above one means faster than the
 is the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same process, before
 and after. The PyTorch twin, too, sends real and generated images through its discriminator together
 and asks for no gradient that is not used. "First steps" holds tracing and compiling.
+
+{bars(report)}
 
 {table(report)}
 
