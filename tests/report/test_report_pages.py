@@ -12,6 +12,7 @@ from replicate.report.cells import compare
 from replicate.report.pages import _progress
 from replicate.report.views import views_of
 from replicate.runs.files import project_root
+from replicate.runs.flags import preset_values
 from replicate.runs.plan import duration, preset_trials, protocol_keys
 from replicate.runs.store import Plan, Store
 from replicate.runs.study import load_study
@@ -86,6 +87,31 @@ def test_extensions_are_counted_apart(config, tmp_path):
     (view,) = views_of("yours", store.root, config)
     assert 0 < own < len(trials)
     assert _progress(view) == f"0 of {own}, extensions 0 of {len(trials) - own}"
+
+
+WORDS = {6: "a sixth", 10: "a tenth", 17: "a seventeenth"}
+
+
+@pytest.mark.parametrize(
+    "name, dataset",
+    [("cgan_ood", "mnist"), ("cgan_ood", "fashion_mnist"), ("mnist_cvae", "mnist"),
+     ("fruits_gan", "fids30"), ("cifar_dcgan", "cifar10")],
+)  # fmt: skip
+def test_how_long_generators_train_at_lite_is_told(filled, name, dataset):
+    """Images that a generator sees, paper over lite, as the page says it."""
+
+    def seen(preset):
+        study = load_study(f"replicate.{name}")
+        trials = study.declare(preset_values(study, preset))
+        settings = [t.settings for t in trials if t.stage == "generator"]
+        (epochs, images), *_ = (
+            (s["epochs"], s.get("n_train", 1)) for s in settings if s["dataset"] == dataset
+        )
+        return epochs * images
+
+    told = WORDS[round(seen("paper") / seen("lite"))]
+    page = " ".join((filled / "REPORT.md").read_text().split())
+    assert re.search(rf"{told} \([a-zA-Z0-9_ ,]*{name}", page)
 
 
 def test_other_plans_stay_under_their_label(filled):
