@@ -114,3 +114,28 @@ def pair_lead(confusion: np.ndarray, a: int, b: int) -> float:
     pair = both[min(a, b), max(a, b)]
     both[min(a, b), max(a, b)] = 0
     return float((pair - both.max()) / confusion.sum())
+
+
+def missed_lead(confusion: np.ndarray, classes: Sequence[int]) -> float:
+    """By how much some classes are missed more often than every other class.
+
+    Args:
+        confusion: `(classes, classes)`, rows true; every class has images.
+        classes: some of the classes, each once, but not all.
+
+    Returns:
+        The least recall of the other classes minus the largest of these, in [-1, 1]: positive if
+        these are missed more than any other.
+
+    Raises:
+        ValueError: if the matrix is not square, a class has no image, or `classes` are none, all,
+            not in it, or given twice.
+    """
+    recall = per_class_recall(confusion)
+    others = set(range(len(recall))) - set(classes)
+    if not 0 < len(recall) - len(others) == len(classes) < len(recall) or np.isnan(recall).any():
+        raise ValueError(
+            f"Expected some of {len(recall)} classes, each once, all with images. "
+            f"Received: classes={classes}, recall={recall.tolist()}"
+        )
+    return float(recall[list(others)].min() - recall[list(classes)].max())

@@ -3,6 +3,7 @@ import pytest
 
 from replicate.evaluation.confusion import (
     confusion_matrix,
+    missed_lead,
     pair_lead,
     per_class_recall,
     predicted_share,
@@ -34,6 +35,25 @@ def test_pair_lead_by_hand():
     assert pair_lead(CONFUSION, 1, 2) == pytest.approx((1 - 5) / 20)
     assert pair_lead(CONFUSION.T, 0, 1) == pytest.approx(4 / 20)
     assert pair_lead(np.diag([4, 4, 4]), 0, 1) == 0
+
+
+def test_missed_lead_by_hand():
+    recalls = np.array([0.9, 0.5, 0.6, 0.8])  # of ten images each
+    matrix = np.diag(10 * recalls).astype(int)
+    matrix[np.arange(4), (np.arange(4) + 1) % 4] = np.round(10 * (1 - recalls))
+    assert missed_lead(matrix, [1, 2]) == missed_lead(matrix, [2, 1]) == pytest.approx(0.2)
+    assert missed_lead(matrix, [1, 3]) == pytest.approx(0.6 - 0.8)  # one of them is missed less
+    assert missed_lead(matrix, [1]) == pytest.approx(0.1)
+    weighted = matrix * np.array([[1], [7], [1], [30]])  # recalls stay
+    assert missed_lead(weighted, [1, 2]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("classes", [[], [0, 1, 2], [3], [1, 1], [-1]])
+def test_missed_lead_refuses(classes):
+    with pytest.raises(ValueError, match="Received: classes="):
+        missed_lead(CONFUSION, classes)
+    with pytest.raises(ValueError, match="all with images"):
+        missed_lead(np.diag([4, 4, 0]), [0])
 
 
 @pytest.mark.parametrize(
