@@ -54,6 +54,7 @@ SETS = ("real", "synthetic", "mixed")  # to test on
 PROBE_CLASS = "horse"  # Fig. 2
 REJECTED_RATES = (0.0005, 0.001)  # Sec. 4.4, for the discriminator
 PREVIEW = 10
+FEWEST = 18  # training images a class whose validation and test images are six, see `declare`
 NETWORKS = ("generator", "discriminator")  # Figs. 9 and 10
 
 
@@ -89,9 +90,15 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: generators class by class, then what needs all ten.
 
     Raises:
-        ValueError: if more images are asked for than there are, or, with some of the classes,
-            classifiers that need all ten.
+        ValueError: if more images are asked for than there are, or fewer than an evaluation takes,
+            or, with some of the classes, classifiers that need all ten.
     """
+    if values.n_per_class < FEWEST:
+        raise ValueError(
+            f"Expected --n_per_class of at least {FEWEST}: with it go {FEWEST // 9} validation and "
+            f"{2 * FEWEST // 9} test images a class, and precision and recall need six held-out "
+            f"ones, since a ball reaches to the fifth neighbour. Received: {values.n_per_class}"
+        )
     if values.n_per_class > 4500:
         raise ValueError(
             "Expected --n_per_class of at most 4500: 500 of a class's 5,000 training images are "

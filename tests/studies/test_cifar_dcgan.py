@@ -7,6 +7,7 @@ from study_trials import of
 from replicate.cifar_dcgan import (
     ARMS,
     CLASSES,
+    FEWEST,
     NAME,
     STUDY,
     classifier_outcome,
@@ -74,6 +75,14 @@ def test_some_classes_go_with_what_needs_no_others():
     assert {t.settings["klass"] for t in of(trials, "generator")} == {"cat", "all", "horse"}
     assert {t.settings["source"] for t in of(trials, "classifier")} == {"joint"}
     assert {key for t in trials for key in t.inputs.values()} <= {t.key for t in trials}
+
+
+def test_too_few_images_for_an_evaluation_are_refused_before_anything_is_trained():
+    """Precision and recall need more held-out images than their balls reach neighbours."""
+    assert sum(split_sizes(FEWEST)[1:]) == 6 and sum(split_sizes(FEWEST - 1)[1:]) == 4
+    assert planned(f"--n_per_class={FEWEST}")
+    with pytest.raises(ValueError, match="of at least 18: .* six held-out .* Received: 17"):
+        planned(f"--n_per_class={FEWEST - 1}")
 
 
 def test_one_joint_generator_takes_the_place_of_ten():
