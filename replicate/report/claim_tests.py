@@ -3,7 +3,8 @@
 A test names its arms as references to series, `{ series = "mix" }` for all points of the series or
 `{ series = "real", p = 1.0 }` for one. Its units are replicates, paired over every trial that the
 test needs, whatever their stages; with `units = "classes"` (any word but "replicates") they are the
-points of its arms, each the mean over that point's own replicates.
+points of its arms, each the mean over those replicates of the point that the other arms have, too:
+of one stage the same replicates, of two stages those that rest on the same generator.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Arm:
     """
 
     label: str
+    stage: str
     x: str
     points: list[Any]
     samples: list[Sample]
@@ -53,7 +55,21 @@ class Arm:
         if self.single:
             return self.samples[0]
         matching = zip(self.points, self.samples, strict=True)
-        return next(sample for p, sample in matching if same(p, point))
+        return next((s for p, s in matching if same(p, point)), Sample(problem="no such point"))
+
+    def makers(self) -> dict[str, frozenset[str]]:
+        """Key of each record -> what it was made from in the end, itself if it has no input.
+
+        What all of them share, such as the network that measures every set, tells none apart and is
+        left out, unless a record has nothing else.
+        """
+        found = {
+            key: frozenset(sample.groups[r].split() or [key])
+            for sample in self.samples
+            for r, key in sample.keys.items()
+        }
+        shared = frozenset.intersection(*found.values()) if found else frozenset()
+        return {key: (made - shared) or made for key, made in found.items()}
 
     def evidence(self, points: Sequence[Any], replicates: Sequence[int] = ()) -> list[Evidence]:
         """The records behind some of its points; of those replicates, if they are given."""
@@ -123,7 +139,7 @@ def arm_of(view: View, reference: Mapping[str, Any], at: Sequence[Any] | None) -
         raise NotRun(f"{series.label}: not part of the plan {view.label}")
     samples = [view.sample(series.at(point).at(**fixed)) for point in points]
     label = ", ".join(filter(None, (series.label, format_settings(fixed))))
-    return Arm(label, series.x, points, samples, single)
+    return Arm(label, series.selector.stage, series.x, points, samples, single)
 
 
 def gather(view: View, test: TestSpec) -> Data:
@@ -160,13 +176,50 @@ def _by_replicate(view: View, arms: Mapping[str, Arm]) -> Data:
     return Data(columns, points, groups, len(shared), samples, evidence)
 
 
+def _counterparts(arm: Arm, other: Arm) -> list[set[int]]:
+    """The replicates at each point of an arm that another arm has there as well.
+
+    Of one stage: the same ones. Of two: those that rest on a maker (a generator) of the other arm's
+    records at that point; all of them where no record of the one arm shares a maker with the other.
+    """
+    pairs = [
+        (sample, other.at(point)) for point, sample in zip(arm.points, arm.samples, strict=True)
+    ]
+    if arm.stage == other.stage:
+        return [set(sample.values) & set(against.values) for sample, against in pairs]
+    mine, theirs = arm.makers(), other.makers()
+    known = [frozenset().union(*made.values()) for made in (mine, theirs)]
+    if not known[0] & known[1]:
+        return [set(sample.values) for sample in arm.samples]
+    found = []
+    for sample, against in pairs:
+        made = frozenset().union(*(theirs[key] for key in against.keys.values()))
+        found.append({r for r, key in sample.keys.items() if mine[key] & made})
+    return found
+
+
+def _like_with_like(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """The arms with those replicates alone, point by point, that all arms of many points have."""
+    several = {role: arm for role, arm in arms.items() if not arm.single}
+    made = dict(arms)
+    for role, arm in several.items():
+        kept = [set(sample.values) for sample in arm.samples]
+        for other in (each for name, each in several.items() if name != role):
+            kept = [a & b for a, b in zip(kept, _counterparts(arm, other), strict=True)]
+        problem = "no replicate has its like in the other arm"
+        samples = [s.only(k, problem) for s, k in zip(arm.samples, kept, strict=True)]
+        made[role] = dataclasses.replace(arm, samples=samples)
+    return made
+
+
 def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
-    """Points as units: those that are finished in every arm."""
+    """Points as units: those that are finished in every arm, of replicates that all arms have."""
+    for arm in arms.values():
+        if not arm.finished():
+            raise NotRun(f"{arm.name(arm.points[0])}: {arm.samples[0].problem}")
+    arms = _like_with_like(arms)
     longest = max(arms.values(), key=lambda arm: len(arm.points))
     finished = {role: arm.finished() for role, arm in arms.items()}
-    for role, arm in arms.items():
-        if not finished[role]:
-            raise NotRun(f"{arm.name(arm.points[0])}: {arm.samples[0].problem}")
 
     def everywhere(point: Any) -> bool:
         several = [role for role, arm in arms.items() if not arm.single]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from replicate.evaluation.confusion import missed_lead
 from replicate.report.config import Selector, StudyConfig
 from replicate.runs.store import Plan, Record, Store
 from replicate.runs.trial import Trial
 
 STAND_IN = "stand_in"
 PREFERENCE = ("verdict", "indicative", "none")
+EVERY = "replicates_of_every"  # among a selector's settings: see `View.trials`
+MATRIX = ":"  # in a metric's name: see `_of_matrix`
+OF_MATRIX = {"missed_lead": missed_lead}  # functions of a confusion matrix and some classes
 
 
 def _span(record: Record) -> tuple[float, float]:
@@ -66,6 +71,15 @@ class Sample:
         inputs = set(self.groups.values())
         return self.n > 1 and len(inputs) == 1 and "" not in inputs
 
+    def only(self, replicates: Iterable[int], problem: str) -> Sample:
+        """The same sample of some replicates; where none is left, the problem says so."""
+        kept = set(replicates) & self.values.keys()
+        parts = {
+            name: {r: value for r, value in getattr(self, name).items() if r in kept}
+            for name in ("values", "groups", "keys")
+        }
+        return dataclasses.replace(self, **parts, problem=self.problem or ("" if kept else problem))
+
 
 def same(a: Any, b: Any) -> bool:
     """Whether two settings are equal; numbers up to rounding."""
@@ -92,6 +106,39 @@ def matches(trial: Trial, selector: Selector, base: Mapping[str, Any]) -> bool:
         if same(trial.settings[name], value) == (name in selector.differs):
             return False
     return all(name in trial.settings for name in selector.differs)
+
+
+def implied(base: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """The settings that selectors imply in a plan: the study's base as the plan's flags changed it.
+
+    A flag changes the setting of its name, or the one that ends in it (`gan_learning_rate` for
+    `--learning_rate`), unless some trial of the plan still has the base value: then it only added
+    an arm. Another data set is never implied: the reported numbers are not about it.
+
+    Args:
+        base: the study's base settings.
+        plan: the plan; its `overrides` are the flags that differ from the preset's.
+    """
+    found = dict(base)
+    for name, value in base.items():
+        for flag, given in plan.overrides.items():
+            if name == "dataset" or not (name == flag or name.endswith(f"_{flag}")):
+                continue
+            held = [trial.settings[name] for trial in plan.trials if name in trial.settings]
+            own = _as(value, given)
+            if any(same(own, each) for each in held) and not any(same(value, h) for h in held):
+                found[name] = own
+    return found
+
+
+def _as(value: Any, given: Any) -> Any:
+    """A flag's value as the kind of a setting's: `"4"` as 4 beside 3; as it is if it is no such."""
+    if isinstance(value, bool) or not isinstance(given, (str, int, float)):
+        return given
+    try:
+        return type(value)(given)
+    except ValueError:
+        return given
 
 
 def _ambiguity(trials: list[Trial]) -> str:
@@ -126,6 +173,7 @@ class View:
     ):
         self.side, self.store, self.plan, self.config = side, store, plan, config
         self.kind = config.kind(plan.label)
+        self.base = implied(config.base, plan)
         self.all_records = records
         self.records = {t.key: records[t.key] for t in plan.trials if t.key in records}
         self.done = [record for record in self.records.values() if record.done]
@@ -182,12 +230,25 @@ class View:
         return self._routes[key]
 
     def trials(self, selector: Selector) -> list[Trial]:
-        """The planned trials that a selector means, whatever it reads of them."""
+        """The planned trials that a selector means, whatever it reads of them.
+
+        With `replicates_of_every`, the name of another setting, among its settings these are the
+        replicates that the plan holds for every value of that one: a class of which an extension
+        has more generators is then shown like the others.
+        """
         plain = dataclasses.replace(selector, metric="", curve="", epoch=0, best_over={})
         name = repr(plain)
         if name not in self._selected:
-            alike = self._alike(plain, self.config.base)
-            self._selected[name] = [trial for trials in alike for trial in trials]
+            settings = dict(plain.settings)
+            over = settings.pop(EVERY, "")
+            alike = self._alike(dataclasses.replace(plain, settings=settings), self.base)
+            found = [trial for trials in alike for trial in trials]
+            if over:
+                settings.pop(over, None)
+                whole = self._alike(dataclasses.replace(plain, settings=settings), self.base)
+                shared = _in_every([trial for trials in whole for trial in trials], over)
+                found = [trial for trial in found if trial.replicate in shared]
+            self._selected[name] = found
         return self._selected[name]
 
     def _alike(self, selector: Selector, base: Mapping[str, Any]) -> list[list[Trial]]:
@@ -210,9 +271,10 @@ class View:
         if selector.curve:
             epochs = self.points(dataclasses.replace(selector, curve=""), "epochs")
             return list(range(1, max(epochs, default=0) + 1))
-        base = {name: value for name, value in self.config.base.items() if name != x}
+        base = {name: value for name, value in self.base.items() if name != x}
+        settings = {name: value for name, value in selector.settings.items() if name != EVERY}
         found: list[Any] = []
-        for trials in self._alike(selector, base):
+        for trials in self._alike(dataclasses.replace(selector, settings=settings), base):
             value = trials[0].settings.get(x)
             if value is not None and not any(same(value, other) for other in found):
                 found.append(value)
@@ -271,6 +333,17 @@ class View:
             keys={r: sample.keys[r] for r, sample in best.items()},
         )
 
+    def _number(self, record: Record | None, selector: Selector) -> float | None:
+        if record is None or not record.done:
+            return None
+        if selector.curve:
+            curve = record.curves.get(selector.curve, [])
+            return float(curve[selector.epoch - 1]) if len(curve) >= selector.epoch > 0 else None
+        if MATRIX in selector.metric:
+            return _of_matrix(self, record, selector.metric)
+        value = record.metrics.get(selector.metric)
+        return None if value is None else float(value)
+
     def _sample(self, selector: Selector) -> Sample:
         if selector.best_over:
             return self._best(selector)
@@ -285,7 +358,7 @@ class View:
             record = self.records.get(trial.key)
             if record is not None and not record.done:
                 failed.append(trial.key)
-            value = _number(record, selector)
+            value = self._number(record, selector)
             if value is None:
                 continue
             values[trial.replicate], keys[trial.replicate] = value, trial.key
@@ -295,14 +368,43 @@ class View:
         return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), keys, problem)
 
 
-def _number(record: Record | None, selector: Selector) -> float | None:
-    if record is None or not record.done:
+def _in_every(trials: Iterable[Trial], name: str) -> set[int]:
+    """Replicates that trials have at every value of a setting."""
+    found: dict[Any, set[int]] = {}
+    for trial in trials:
+        found.setdefault(trial.settings.get(name), set()).add(trial.replicate)
+    return set.intersection(*found.values()) if found else set()
+
+
+def _of_matrix(view: View, record: Record, metric: str) -> float | None:
+    """A number worked out from a confusion matrix that a record keeps; None without the file.
+
+    Args:
+        view: the view that holds the record.
+        record: a finished record.
+        metric: `"confusion:real_selected:missed_lead:3,5"`: artifact, matrix in it, one of
+            `OF_MATRIX`, classes that it takes.
+
+    Raises:
+        ValueError: if the metric is none of these.
+    """
+    import numpy as np
+
+    from replicate.report.artifacts import NotAvailable, locate
+
+    parts = re.fullmatch(r"(\w+):(\w+):(\w+):(\d+(?:,\d+)*)", metric)
+    if parts is None or parts[3] not in OF_MATRIX:
+        raise ValueError(
+            f"Expected a metric artifact:matrix:{'|'.join(OF_MATRIX)}:classes. Received: {metric}"
+        )
+    try:
+        path = locate(view, record, parts[1], view.store.root)
+    except NotAvailable:
         return None
-    if selector.curve:
-        curve = record.curves.get(selector.curve, [])
-        return float(curve[selector.epoch - 1]) if len(curve) >= selector.epoch > 0 else None
-    value = record.metrics.get(selector.metric)
-    return None if value is None else float(value)
+    with np.load(path, allow_pickle=False) as matrices:
+        if parts[2] not in matrices:
+            return None
+        return float(OF_MATRIX[parts[3]](matrices[parts[2]], [int(c) for c in parts[4].split(",")]))
 
 
 def first_line(error: str) -> str:
