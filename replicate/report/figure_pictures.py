@@ -167,40 +167,47 @@ def rows(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
 
 
 def _closest(view, entry: Mapping[str, Any], source: Source, by: str):
-    """For each value of a setting, the closest pair: `(pairs, routes, reasons)`."""
+    """For each value of a setting, the closest pairs: `(pairs, routes, reasons)`."""
     pairs = []
     bundles, routes, missing = _bundles(view, entry, source, by)
     for value, bundle in bundles.items():
-        best = int(np.argmin(bundle["distance"]))
-        pair = [bundle[name][best] for name in ("synthetic", "real", "distance")]
-        pairs.append((str(value), *pair))
+        for best in np.argsort(bundle["distance"], kind="stable")[: entry.get("pairs", 1)]:
+            pair = [bundle[name][best] for name in ("synthetic", "real", "distance")]
+            pairs.append((str(value), *pair))
     return pairs, routes, [f"{value}: {reason}" for value, reason in missing.items()]
 
 
-def _draw_pairs(figure, pairs) -> None:
-    names, synthetic, real, distance = zip(*pairs, strict=True)
-    rows = [np.stack(synthetic), np.stack(real)]
+def _draw_pairs(figure, pairs, columns: int = 10) -> None:
+    """Pairs one below the other, so many in a row and the next ones below."""
+    parts = [pairs[i : i + columns] for i in range(0, len(pairs), columns)]
+    rows = [np.stack([pair[i] for pair in part]) for part in parts for i in (1, 2)]
     axes, tops, step = _draw_canvas(figure, rows, 0.35, 0.05)
     height, width = rows[0].shape[1:3]
-    for column, (name, far) in enumerate(zip(names, distance, strict=True)):
-        x = column * step + width / 2
-        axes.text(x, tops[0] - 1, name, ha="center", va="bottom", fontsize=7.5)
-        axes.text(x, tops[1] - 1, f"{float(far):.3g}", ha="center", va="bottom", fontsize=8)
-    for top, text in zip(tops, ("synthetic", "nearest\nreal"), strict=True):
-        axes.text(-2, top + height / 2, text, ha="right", va="center", fontsize=8.5)
+    for part, above, below in zip(parts, tops[::2], tops[1::2], strict=True):
+        for column, (name, _, _, far) in enumerate(part):
+            x = column * step + width / 2
+            axes.text(x, above - 1, name, ha="center", va="bottom", fontsize=7.5)
+            axes.text(x, below - 1, f"{float(far):.3g}", ha="center", va="bottom", fontsize=8)
+        for top, text in zip((above, below), ("synthetic", "nearest\nreal"), strict=True):
+            axes.text(-2, top + height / 2, text, ha="right", va="center", fontsize=8.5)
 
 
 def neighbours(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     """For each value of the setting `by`, the closest of the stored pairs; returns captions.
 
     Synthetic images stand above their nearest training images, the distance between them. The
-    artifact holds `synthetic` and `real` (pairs, height, width, channels) and `distance`.
+    artifact holds `synthetic` and `real` (pairs, height, width, channels) and `distance`. `pairs`
+    says how many of each value are shown, 1 unless told.
     """
     reasons = []
     for side, view in reversed(source.views()):
         pairs, routes, missing = _closest(view, entry, source, entry["by"])
         if pairs:
             _draw_pairs(figure, pairs)
-            return [f"{named(side, view)}: closest stored pair of each, {routes_text(routes)}"]
+            several = f"{entry['pairs']} closest stored pairs" if "pairs" in entry else None
+            told = f"{several or 'closest stored pair'} of each, {routes_text(routes)}"
+            if missing:
+                told += f"; not shown: {', '.join(reason.split(':')[0] for reason in missing)}"
+            return [f"{named(side, view)}: {told}"]
         reasons += [f"{side}: {reason}" for reason in missing[:1] or ["not in the plan"]]
     return empty_panel(figure, reasons)

@@ -117,8 +117,8 @@ def test_words_of_rows_hold_at_any_preset(study):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        (', x = "klass", over = ["airplane"', ', over = ["airplane"', "Received: recall_5"),
-        ('unscored = "another', 'note = "another', "Expected a field 'margin'"),
+        (', x = "klass", over = ["airplane"', ', over = ["airplane"', r"\[series\] recall_5"),
+        ('unscored = "another', 'note = "another', r"\[cells\]\] table1. Received: 'note'"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, old, new, message):

@@ -1,11 +1,15 @@
 """Claims whose units are classes, series without an x and over metrics, on cifar_dcgan's file."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from report_stores import only, trials_of
 
+from replicate.report.claim_tests import gather
 from replicate.report.claims import evaluate, judge_view
 from replicate.report.tables import claims_table, extras_tables
+from replicate.report.views import EVERY, views_of
 
 STUDY = "cifar_dcgan"
 MADE = {"arch": "a", "gan_loss": "nonsaturating", "learning_rate_d": 0.0002}
@@ -17,19 +21,26 @@ trial = trials_of(STUDY, source="per_class")
 NOISE = np.random.default_rng(3).normal(0, 0.002, (8, 10))
 
 
-def evaluation(klass, metrics, point="last", extractor="classifier"):
+def evaluation(klass, metrics, point="last", extractor="classifier", replicate=0):
     settings = {"klass": klass, "extractor": extractor, "point": point} | MADE
-    return trial("evaluation", 0, {"synthetic": f"set of {klass}"}, **settings), metrics
+    inputs = {"synthetic": f"{klass}#{replicate}", "judge": "judge"}
+    return trial("evaluation", replicate, inputs, **settings), metrics
 
 
-def classifiers(arm, metrics, n=10):
-    """Replicates of an arm; `metrics` maps a name to its mean or to one number a replicate."""
+def classifiers(arm, metrics, n=10, generators=1):
+    """Replicates of an arm; `metrics` maps a name to its mean or to one number a replicate.
+
+    Curves (lists) and artifacts (dictionaries) are those of every replicate.
+    """
     settings = {"arm": arm, "scale": "same", "kernel": 3}
     results = []
     for r in range(n):
-        drawn = {k: float(v if np.isscalar(v) else v[r]) for k, v in metrics.items()}
-        made = trial("classifier", r, {"airplane": "set of airplane"}, **settings)
-        results.append((made, drawn))
+        drawn = {
+            k: v if isinstance(v, (list, dict)) else float(v if np.isscalar(v) else v[r])
+            for k, v in metrics.items()
+        }
+        inputs = {klass: f"{klass}#{r % generators}" for klass in KLASSES}
+        results.append((trial("classifier", r, inputs, **settings), drawn))
     return results
 
 
@@ -88,6 +99,86 @@ def test_rank_association_across_stages(seen, study, recalls, verdict):
     assert recognition.mean == pytest.approx(np.mean(recalls))
 
 
+def of_all_replicates(study):
+    """The study whose series of classes hold every replicate that a class has."""
+    series = {
+        name: dataclasses.replace(each, selector=dataclasses.replace(each.selector, settings=kept))
+        for name, each in study.series.items()
+        for kept in [{k: v for k, v in each.selector.settings.items() if k != EVERY}]
+    }
+    return dataclasses.replace(study, series=series)
+
+
+def numbers_of(study, view, name):
+    """The numbers of a claim's only test."""
+    (test,) = claim(study, name).tests
+    return gather(view, test)
+
+
+def test_a_class_of_more_generators_in_one_arm_is_compared_by_those_of_both(fake, study):
+    """Horses have a second generator at the last epoch, none of which was kept at half."""
+    study = of_all_replicates(study)
+    results = per_class(frechet=np.linspace(5, 9, 10))
+    results += [evaluation(k, {"frechet": 20.0}, "half") for k in KLASSES]
+    results += [evaluation("horse", {"frechet": 1000.0}, replicate=1)]
+    fake("runs", STUDY).add(results, shipped=True)
+    (view,) = views_of("yours", fake("runs", STUDY).root, study)
+    assert view.sample(study.series["frechet_proxy"].at("horse")).n == 2
+    data = numbers_of(study, view, "H12")
+    assert [row[0] for row in data.arms["b"]] == pytest.approx(np.linspace(5, 9, 10))
+    judged = evaluate(claim(study, "H12"), view)
+    assert judged.reason == "10 classes, one generator each"
+    assert judged.effects[0][1].note == "10 of 10 positive"
+    assert len(judged.keys) == 20  # the second generator is not among its records
+
+
+@pytest.mark.parametrize("generators", [1, 3])
+def test_a_classifier_is_compared_with_the_generators_that_it_learned_from(fake, study, generators):
+    """Of three generators of horses one, or all, made what the classifiers saw."""
+    study = of_all_replicates(study)
+    results = [evaluation(k, {"frechet": 7.0}) for k in KLASSES if k != "horse"]
+    distances = (5.0, 50.0, 500.0)
+    results += [evaluation("horse", {"frechet": d}, replicate=r) for r, d in enumerate(distances)]
+    recalls = {f"recall_{k}_real_selected": np.arange(10) / 10 for k in KLASSES}
+    results += classifiers("synthetic", recalls, generators=generators)
+    fake("runs", STUDY).add(results, shipped=True)
+    (view,) = views_of("yours", fake("runs", STUDY).root, study)
+    data = numbers_of(study, view, "H9")
+    horse = KLASSES.index("horse")
+    assert data.arms["a"][horse] == [np.mean(distances[:generators])]
+    assert data.arms["b"][horse] == [pytest.approx(0.45)]
+    # of cats one generator is measured: of three, a third of the classifiers learned from it
+    cat = [0, 3, 6, 9] if generators == 3 else range(10)
+    assert data.arms["b"][KLASSES.index("cat")] == [pytest.approx(np.mean(cat) / 10)]
+
+
+def test_a_class_whose_measured_generator_no_classifier_saw_is_left_out(fake, study):
+    study = of_all_replicates(study)
+    results = [evaluation(k, {"frechet": 7.0}, replicate=int(k == "cat")) for k in KLASSES]
+    results += classifiers("synthetic", {f"recall_{k}_real_selected": 0.5 for k in KLASSES})
+    fake("runs", STUDY).add(results, shipped=True)
+    (view,) = views_of("yours", fake("runs", STUDY).root, study)
+    assert evaluate(claim(study, "H9"), view).n == 9
+
+
+def test_tables_and_bars_of_classes_hold_as_many_generators_of_each(seen, study):
+    """What an extension trained beside shows where it is compared, not among the classes."""
+    results = per_class(frechet=np.linspace(5, 9, 10), kid=np.zeros(10))
+    results += [evaluation("horse", {"frechet": 1000.0, "kid": 0.0}, replicate=1)]
+    view = seen(results)
+    tables = {table.id: table for table in extras_tables(study, [view])}
+    proxy = {row[2]: row[3] for row in tables["extra_proxy"].rows}
+    assert set(proxy) == {f"klass = {k}" for k in KLASSES}
+    assert all(text.endswith("n = 1") for text in proxy.values())
+    ((_, _, _, distance, *_),) = tables["extra_networks"].rows
+    assert distance.endswith("n = 2")
+    series = study.series["frechet_proxy"]
+    assert view.points(series.selector, "klass") == sorted(KLASSES)
+    assert {view.sample(series.at(k)).n for k in KLASSES} == {1}
+    both = seen([*results, *(evaluation(k, {"frechet": 6.0}, replicate=1) for k in KLASSES)], "2")
+    assert {both.sample(series.at(k)).n for k in KLASSES} == {2}
+
+
 def test_classes_pair_by_name_not_by_position(seen, study):
     some = [evaluation(k, {"frechet": float(i)}) for i, k in enumerate(KLASSES) if k != "airplane"]
     recognised = {f"recall_{k}_real_selected": i / 10 for i, k in enumerate(KLASSES)}
@@ -123,16 +214,97 @@ def test_merged_images_need_the_real_test_set(seen, study):
     assert judge_view(only(study, "H5"), seen(real + better, "other"))["H5"].verdict == "supported"
 
 
-def test_overfitting_needs_all_three_signs(seen, study):
-    metrics = {
-        "train_accuracy_selected": 0.78 + NOISE[0], "train_accuracy_last": 0.86 + NOISE[1],
-        "val_accuracy_real_selected": 0.71 + NOISE[2], "val_accuracy_real_last": 0.71 + NOISE[3],
-    }  # fmt: skip
-    view = seen(classifiers("real", metrics))
-    assert judge_view(only(study, "H8"), view)["H8"].verdict == "supported"
-    metrics["val_accuracy_real_last"] = 0.76 + NOISE[3]
-    view = seen(classifiers("real", metrics), "other")
-    assert judge_view(only(study, "H8"), view)["H8"].verdict == "contradicted"
+def confusions(cat, dog, others=0.8, pair=True):
+    """Matrices in which each class has 1,000 images and is recognised so often.
+
+    Cats and dogs are taken for each other, or else for birds.
+    """
+    recall = [{"cat": cat, "dog": dog}.get(klass, others) for klass in KLASSES]
+    counts = np.diag(np.round(1000 * np.array(recall))).astype(np.int32)
+    for label in range(10):
+        aside = {3: 5 if pair else 2, 5: 3 if pair else 2}.get(label, (label + 1) % 10)
+        counts[label, aside] += 1000 - counts[label].sum()
+    return {f"{which}_selected": counts for which in ("real", "mixed", "synthetic")}
+
+
+@pytest.mark.parametrize(
+    "cat, dog, lead, verdict",
+    [
+        (0.5, 0.6, 0.02, "supported"),
+        (0.5, 0.85, 0.02, "contradicted"),  # dogs are recognised more often than the others
+        (0.5, 0.6, -0.02, "contradicted"),  # another pair is confused more
+    ],
+)
+def test_cats_and_dogs_must_be_missed_most_and_confused_most(seen, study, cat, dog, lead, verdict):
+    leads = {f"cat_dog_lead_{which}_selected": lead for which in ("real", "mixed", "synthetic")}
+    metrics = leads | {"confusion": confusions(cat, dog)}
+    view = seen(classifiers("real", metrics, 3) + classifiers("mixed", metrics, 3))
+    judged = judge_view(only(study, "H6"), view)["H6"]
+    assert judged.verdict == verdict
+    missed, confused = judged.effects[:3], judged.effects[3:]
+    assert [e.effect for _, e in missed] == pytest.approx([0.8 - max(cat, dog)] * 3)
+    assert [e.effect for _, e in confused] == [pytest.approx(lead)] * 3
+    assert [e.note for _, e in missed] == [f"missed most, experiment {i}" for i in (1, 3, 4)]
+
+
+def test_what_is_missed_is_read_from_the_matrices_on_record(seen, study):
+    leads = {f"cat_dog_lead_{which}_selected": 0.1 for which in ("real", "mixed", "synthetic")}
+    judged = evaluate(claim(study, "H6"), seen(classifiers("real", leads, 3)))
+    without = "cat and dog recognised least, experiment 1: 3 of 3 done, without confusion:real_sel"
+    assert judged.reason.startswith(without)
+    wrong = dataclasses.replace(study.series["missed_1"].selector, metric="confusion:real:lead:3")
+    view = seen(classifiers("real", {"confusion": confusions(0.5, 0.6)}, 1), "other")
+    with pytest.raises(ValueError, match="artifact:matrix:.*Received: confusion:real:lead:3"):
+        view.sample(wrong)
+    other = "confusion:elsewhere:missed_lead:3,5"
+    assert not view.sample(dataclasses.replace(wrong, metric=other)).n
+
+
+OVERFITTED = {  # twenty epochs each
+    "train_accuracy": [*np.linspace(0.5, 0.74, 7), *np.linspace(0.75, 0.86, 13)],
+    "val_accuracy_real": [*np.linspace(0.5, 0.71, 7), *[0.711] * 13],
+}
+
+
+def real_at(train, val):
+    """Classifiers of real images with these curves, replicates apart by noise at points."""
+    metrics = {"train_accuracy": list(train), "val_accuracy_real": list(val)}
+    for name, curve in (("train_accuracy", train), ("val_accuracy_real", val)):
+        metrics[f"{name}_selected"] = curve[9] + NOISE[len(name) % 4]
+        metrics[f"{name}_last"] = curve[19] + NOISE[4 + len(name) % 4]
+    return classifiers("real", metrics)
+
+
+def test_overfitting_needs_every_sign(seen, study):
+    train, val = OVERFITTED["train_accuracy"], OVERFITTED["val_accuracy_real"]
+    judged = judge_view(only(study, "H8"), seen(real_at(train, val)))["H8"]
+    assert judged.verdict == "supported"
+    assert judged.effects[0][1].effect == pytest.approx(0.74 - 0.71)
+    gains = [*val[:10], *np.linspace(0.72, 0.76, 10)]  # validation goes on
+    judged = judge_view(only(study, "H8"), seen(real_at(train, gains), "other"))["H8"]
+    assert judged.verdict == "contradicted"
+    late = [*val[:6], 0.75, *[0.72] * 13]  # training lags behind at epoch 7
+    judged = judge_view(only(study, "H8"), seen(real_at(train, late), "late"))["H8"]
+    assert judged.verdict == "contradicted" and judged.effects[0][1].effect < 0
+    later = [*val[:6], 0.69, *[0.711] * 13]  # validation still gains after epoch 7
+    judged = judge_view(only(study, "H8"), seen(real_at(train, later), "later"))["H8"]
+    assert judged.verdict == "contradicted"
+
+
+def test_a_run_of_fewer_than_seven_epochs_says_nothing_of_the_seventh(seen, study):
+    short = {name: curve[:4] for name, curve in OVERFITTED.items()}
+    judged = evaluate(claim(study, "H8"), seen(classifiers("real", short)))
+    told = "real, training, epoch = 7: 10 of 10 done, without train_accuracy at epoch 7"
+    assert (judged.verdict, judged.reason) == ("not run", told)
+
+
+def test_a_classifier_of_two_classes_has_no_row_among_those_of_ten(seen, study):
+    results = classifiers("real", {"train_accuracy_last": 0.9, "recall_cat_real_selected": 0.5})
+    results += classifiers("real_vs_synthetic", {"test_accuracy_selected": 0.99})
+    tables = {table.id: table for table in extras_tables(study, [seen(results)])}
+    for name in ("extra_both_epochs", "extra_recall"):
+        assert [row[2] for row in tables[name].rows] == ["arm = real"]
+    assert tables["extra_real_vs_synthetic"].rows[0][3].startswith("0.9900")
 
 
 def test_one_generator_decides_nothing_about_learning_rates(seen, study):

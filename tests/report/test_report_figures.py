@@ -116,13 +116,13 @@ def test_strip_has_a_row_an_epoch(drawn):
     assert captions == ["yours (paper): replicate 0, data: package"]
 
 
-def test_neighbours_show_the_closest_pair_of_each_class(drawn):
+def test_neighbours_show_the_closest_pairs_of_each_class(drawn):
     def pairs(level):
         synthetic = np.zeros((10, 32, 32, 3), np.uint8)
         real = np.zeros((10, 32, 32, 3), np.uint8)
         synthetic[7], real[7] = level, level + 1
         distance = np.full(10, 99.0)
-        distance[7] = 0.25 * level
+        distance[7], distance[2] = 0.25 * level, 88.0
         return {"synthetic": synthetic, "real": real, "distance": distance}
 
     results = [
@@ -130,12 +130,32 @@ def test_neighbours_show_the_closest_pair_of_each_class(drawn):
         (evaluation("dog"), {"frechet": 1.0, "neighbours": pairs(50)}),
     ]
     figure, captions = drawn("neighbours", results)
-    assert texts(figure) == ["cat", "25", "dog", "12.5", "synthetic", "nearest\nreal"]
+    of_each = ["cat", "25", "cat", "88", "dog", "12.5", "dog", "88"]
+    assert texts(figure) == [*of_each, "synthetic", "nearest\nreal"]
     canvas = figure.axes[0].images[0].get_array()[..., 0]
     above, below = np.argwhere(canvas == 100), np.argwhere(canvas == 101)
     assert len(above) == len(below) == 32 * 32
     assert (above[:, 0].max() < below[:, 0].min()) and (above[0, 1] == below[0, 1] == 0)
-    assert captions == ["yours (paper): closest stored pair of each, data: package"]
+    assert captions == ["yours (paper): 2 closest stored pairs of each, data: package"]
+
+
+def test_pairs_beyond_ten_stand_below(drawn):
+    def pairs(level):
+        images = np.full((10, 32, 32, 3), level, np.uint8)
+        return {"synthetic": images, "real": images, "distance": np.full(10, float(level))}
+
+    classes = ("cat", "deer", "dog")
+    results = [
+        (evaluation(klass), {"frechet": 1.0, "neighbours": pairs(10 * i + 10)})
+        for i, klass in enumerate(classes)
+    ]
+    figure, captions = drawn("neighbours_nearest_run", results)
+    named = [text for text in texts(figure) if text in classes]
+    assert named == [klass for klass in classes for _ in range(5)]
+    canvas = figure.axes[0].images[0].get_array()[..., 0]
+    below = np.argwhere(canvas == 30)[:, 0].min()
+    assert below > np.argwhere(canvas == 20)[:, 0].max() and (canvas == 30).sum() == 10 * 32 * 32
+    assert texts(figure).count("nearest\nreal") == 2
 
 
 def test_bars_keep_extractors_and_reported_apart(drawn):
