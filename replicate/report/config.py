@@ -32,6 +32,7 @@ class Selector:
         differs: settings that must not have their base value.
         free: settings whose base value is not implied.
         best_over: one setting with values: the largest number over them, replicate by replicate.
+        needs: what its trials need that may not be here, for the reason why they were not run.
     """
 
     stage: str
@@ -42,6 +43,7 @@ class Selector:
     differs: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
     best_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    needs: str = ""
 
     def at(self, **settings: Any) -> Selector:
         """The same selector with further settings."""
@@ -185,6 +187,7 @@ def _cells(block: Mapping[str, Any], folder: Path) -> list[Cell]:
             block.get("curve", ""),
             epoch,
             best_over=row.get("best_over", {}),
+            needs=block.get("needs", ""),
         )
         label = row.get("label") or format_settings(point | ({"epoch": epoch} if epoch else {}))
         unscored = row.get("unscored", block.get("unscored", ""))
@@ -231,6 +234,7 @@ def _series(name: str, entry: Mapping[str, Any]) -> Series:
         entry.get("metric", ""),
         entry.get("curve", ""),
         best_over=entry.get("best_over", {}),
+        needs=entry.get("needs", ""),
     )
     over = tuple(entry.get("over", range(1, entry.get("count", 0) + 1)))
     return Series(name, entry["label"], selector, entry.get("x", ""), over)

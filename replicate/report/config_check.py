@@ -17,11 +17,12 @@ from replicate.runs.flags import PRESETS
 KINDS = ("verdict", "indicative", "none")
 
 # Fields of an entry: those it must have | those it may have | those of which it has exactly one.
-# Nothing reads reported_generators; files keep it, since their margins would be dated anew without.
 STUDY = "id module title authors date summary code reference data reported_cost | classes"
-RULES = "alpha interval minimum_replicates verdicts | reported_generators"
-SERIES = "label stage | settings x over count best_over | metric curve"
-BLOCK = "id where what provenance stage | settings metric curve n n_test unscored tag | rows file"
+RULES = "alpha interval minimum_replicates verdicts"
+SERIES = "label stage | settings x over count best_over needs | metric curve"
+BLOCK = (
+    "id where what provenance stage | settings metric curve n n_test unscored tag needs | rows file"
+)
 CLAIM = "id statement where reported on_reported estimand tests | primary unscored"
 EXTRA = "id title what stage by | settings only order every_run"
 ONE_METRIC, METRICS = f"metric {EXTRA} differs", f"metrics {EXTRA} free n_test"

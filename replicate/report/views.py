@@ -420,7 +420,8 @@ def _absence(
         return f"{len(failed)} of {len(trials)} failed: {reason}"
     done = sum(trial.key in records for trial in trials)
     if not done:
-        return f"0 of {len(trials)} done"
+        needs = f"; needs {selector.needs}" if selector.needs else ""
+        return f"0 of {len(trials)} done{needs}"
     what = f"{selector.curve} at epoch {selector.epoch}" if selector.curve else selector.metric
     return f"{done} of {len(trials)} done, without {what}"
 

@@ -389,7 +389,7 @@ def test_titles_of_pictures_are_not_cut_off(study, seen, figure, tmp_path):
     "old, new, message",
     [
         ('series = "m_gap"', 'series = "m_gab"', r"S8, test 1 .*Received: 'm_gab'"),
-        ('unscored = "ablation', 'note = "ablation', "Expected a field 'margin'"),
+        ('unscored = "ablation', 'note = "ablation', r"\[\[cells\]\] signed_mnist.*'note'"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, old, new, message):
