@@ -59,14 +59,22 @@ class ClaimResult:
 
 
 def pooled_sample(gathered: Sequence[Data]) -> Sample:
-    """One sample that stands for everything a claim rests on, to ask whether it may be judged."""
+    """One sample that stands for everything a claim rests on, to ask whether it may be judged.
+
+    Its units are those of the smallest test; they rest on one generator if those of any test do,
+    for a test of arms without generators says nothing of the others.
+    """
     smallest = min(gathered, key=lambda data: data.n)
+    values = smallest.mean(next(iter(smallest.arms)))
     routes = frozenset().union(*(s.routes for data in gathered for s in data.samples))
-    return Sample(
-        values=dict(enumerate(smallest.mean(next(iter(smallest.arms))))),
-        groups=dict(enumerate(smallest.groups)),
-        routes=routes,
-    )
+    shared = next((g for g in map(_one_generator, gathered) if g), "")
+    groups = [shared] * len(values) if shared else smallest.groups
+    return Sample(dict(enumerate(values)), dict(enumerate(groups)), routes=routes)
+
+
+def _one_generator(data: Data) -> str:
+    """The generator that all units of a test rest on; empty if there is none or several."""
+    return data.groups[0] if data.n > 1 and len(set(data.groups)) == 1 else ""
 
 
 def evaluate(claim: Claim, view: View | None) -> Judged:
@@ -91,7 +99,8 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
     pooled = pooled_sample(gathered)
     verdict, reason = qualified(pooled, view.kind, view.config.rules["minimum_replicates"])
     settled = not verdict
-    reason = reason or "; ".join(dict.fromkeys(data.caveat for data in gathered if data.caveat))
+    caveats = [data.caveat for data in gathered if data.caveat]
+    reason = "; ".join(dict.fromkeys([*filter(None, [reason]), *caveats]))
     if claim.unscored:
         verdict, reason = "none", claim.unscored
     p = hypotheses.combined([effect for _, effect in effects])
