@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from replicate.report.figures import digest, digest_in
+from replicate.report.figures import Drawn, digest, digest_in
 
 BLOCK = re.compile(r"(<!-- from the records -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 # What looks like a measured share outside of that block; "95 %" intervals are a convention.
@@ -38,6 +38,12 @@ def check_readme(readme: str, block: str) -> list[str]:
     return wrong
 
 
+def committed(page) -> list[Drawn]:
+    """The figures of a study that `figures/` holds: measured ones, and charts of what is done."""
+    charts = {entry["id"] for entry in page.config.figures if entry["kind"] == "flow"}
+    return [figure for figure in page.figures if figure.measured or figure.id in charts]
+
+
 def check_figures(pages, folder: Path) -> list[str]:
     """Committed figures that are missing, left over, or not what the records give.
 
@@ -47,7 +53,7 @@ def check_figures(pages, folder: Path) -> list[str]:
     """
     wrong = []
     for page in pages:
-        drawn = {f"{figure.id}.png": figure.svg for figure in page.figures if figure.measured}
+        drawn = {f"{figure.id}.png": figure.svg for figure in committed(page)}
         kept = {path.name: path for path in (folder / page.module).glob("*.png")}
         wrong += [f"{page.module}/{name}: not in {folder}" for name in sorted(drawn.keys() - kept)]
         wrong += [f"{path}: no record behind it" for name, path in sorted(kept.items())

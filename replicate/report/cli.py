@@ -129,7 +129,7 @@ def _keep(flags: argparse.Namespace, pages, over_all) -> int:
         print("\n".join(wrong) or "README.md and figures/ are what the shipped records give")
         return int(bool(wrong))
     for page in pages:
-        for figure in (figure for figure in page.figures if figure.measured):
+        for figure in check.committed(page):
             _write(figures / page.module / f"{figure.id}.png", figure.png)
     _write(readme, check.with_block(readme.read_text(), block))
     print(f"wrote {figures}/ and the numbers in {readme}")

@@ -14,15 +14,21 @@ README = (
     "# Title\n\n<!-- from the records -->\nold: 0.123\n<!-- end -->\n\nPlain 95 % `0.9876` text.\n"
 )
 
+UNMEASURED = [
+    '\nid = "chart"\nkind = "flow"\ntitle = "What is done"\nboxes = []\narrows = []\n',
+    '\nid = "gone"\nkind = "absent"\ntitle = "What is not"\nreason = "not run"\n',
+]
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, lay, config):
-    """A project of two figures; README and figures were written from shipped records."""
+    """A project of two figures, a chart and one not run, written from shipped records."""
     folder = tmp_path_factory.mktemp("project")
     rules, *figures = config.path.read_text().split("[[figures]]")
     two = [figure for figure in figures if "Accuracy by share of the" in figure][:2]
     shutil.copytree(config.path.parent / "across", folder / "configs" / "across")
-    (folder / "configs" / config.path.name).write_text("[[figures]]".join([rules, *two]))
+    shown = "[[figures]]".join([rules, *two, *UNMEASURED])
+    (folder / "configs" / config.path.name).write_text(shown)
     paper = lay.accuracy([0.980, 0.981, 0.982], "real", 1.0)
     paper += lay.accuracy([0.960, 0.961, 0.962], "synthetic", 1.0)
     FakeStore(folder / "results", lay.STUDY).add(paper)
@@ -37,7 +43,8 @@ def run(folder, action):
 
 
 def test_what_was_published_is_what_the_records_give(project, capsys):
-    assert {p.stem for p in (project / "figures" / "mnist_cvae").glob("*.png")} == {"fig6", "fig7"}
+    drawn = {p.stem for p in (project / "figures" / "mnist_cvae").glob("*.png")}
+    assert drawn == {"fig6", "fig7", "chart"}
     readme = (project / "README.md").read_text()
     assert "| mnist_cvae | all 60,000 digits | size, steps | -0.0200 [" in readme
     assert "old: 0.123" not in readme and readme.startswith("# Title") and "Plain 95 %" in readme
