@@ -33,13 +33,11 @@ from replicate.evaluation.learning_curves import validation_metrics
 from replicate.runs.files import write_arrays
 from replicate.runs.seeds import trial_stream
 from replicate.runs.study import Outcome
+from replicate.stages.arm_names import AUGMENTED_ARMS, REAL_ARMS, TOLD_APART
 from replicate.training.classifiers import ClassifierJob, run_lanes, training_curves
 from replicate.training.lanes import LaneTrainer
 from replicate.training.passes import rows_of_epoch
 
-REAL_ARMS = ("real", "augmented", "real_step_matched")  # no synthetic image
-AUGMENTED_ARMS = ("augmented", "combined")
-TOLD_APART = ("real_vs_synthetic", "real_vs_synthetic_alike")  # real or synthetic is the label
 SOURCES = ("real", "synthetic")
 FEW = 1000  # validation images of which it is recorded which are right
 
@@ -203,7 +201,9 @@ def arm_outcome(
         Curves and metrics of training and validation and the confusion matrices (rows true) after
         the last and the best epoch, with the curves `val_right_e1`, `val_right_last` and
         `val_right_best_selected_on_test`, one number a validation image, if these are few; of
-        arms that tell real from synthetic, training and test accuracy. No provenance.
+        arms that tell real from synthetic, training and test accuracy, and whether the network is
+        `untrained`, see `at_chance`: only one that is not has `test_accuracy_trained_last`. No
+        provenance.
     """
     curves = training_curves(result)
     metrics = {
@@ -231,6 +231,24 @@ def _add_sources(outcome, result):
     outcome.metrics["test_accuracy_last"] = curve[-1]
     counts = [len(result.probes[name, 1].predictions) for name in SOURCES]
     outcome.metrics["n_test"] = sum(counts)
+    untrained = at_chance(outcome.metrics["train_accuracy_last"], outcome.metrics["n_train"])
+    outcome.metrics["untrained"] = float(untrained)
+    if not untrained:
+        outcome.metrics["test_accuracy_trained_last"] = curve[-1]
+
+
+def at_chance(accuracy: float, count: int) -> bool:
+    """Whether a network of two classes does no better on its own training images than a guess.
+
+    Such a network, whose loss stays at ln 2, failed to train: its test accuracy of one half says
+    nothing of the images. The bound is three standard errors above one half, so that many images
+    that are hard to tell apart do not count as a failure once anything of them is learned.
+
+    Args:
+        accuracy: training accuracy of the last epoch.
+        count: training images, as many of either class.
+    """
+    return accuracy <= 0.5 + 3 * (0.25 / count) ** 0.5
 
 
 def _add_validation(outcome, result, levels):

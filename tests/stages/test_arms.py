@@ -1,5 +1,7 @@
 """The arms of a comparison: which rows, how many steps, what is recorded."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ from replicate.runs.context import Context
 from replicate.runs.seeds import trial_stream
 from replicate.runs.store import Store
 from replicate.runs.trial import Trial
+from replicate.stages.arm_names import TOLD_APART
 from replicate.stages.arms import (
-    TOLD_APART,
     arm_outcome,
+    at_chance,
     augmented,
     rows_of,
     run_arms,
@@ -166,6 +169,24 @@ def test_sources_are_told_apart_on_images_that_were_not_learned(world, outcomes,
     sides = [outcome.metrics[f"test_accuracy_{side}_last"] for side in ("real", "synthetic")]
     assert outcome.curves["test_accuracy"][-1] == pytest.approx(np.mean(sides))
     assert not set(mixture.unused.tolist()) & set(rows_of("real_vs_synthetic", mixture).tolist())
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "untrained"), [((0.5, 0.5, 0.9), 0), ((0.5, 0.5, 0.7), 1), ((0.5, 0.9, 0.5), 1)]
+)
+def test_a_network_that_stayed_at_chance_is_named(world, outcomes, tmp_path, accuracy, untrained):
+    """Its test accuracy is kept, not under the name that claims read; the bound on 32 is 0.77."""
+    arm, context = TOLD_APART[0], Context(Store(tmp_path))
+    result = dataclasses.replace(outcomes[arm][1], train_accuracy=np.array(accuracy))
+    found = arm_outcome(trial(arm), context, result, world[0], world[1][1], "ab").metrics
+    read = [] if untrained else [found["test_accuracy_last"]]
+    assert found["untrained"] == untrained
+    assert [found[name] for name in found if name == "test_accuracy_trained_last"] == read
+
+
+def test_chance_is_narrow_where_images_are_many():
+    assert at_chance(0.475, 554) and at_chance(0.56, 554) and not at_chance(0.57, 554)
+    assert at_chance(0.505, 67_190) and not at_chance(0.507, 67_190)
 
 
 def test_without_synthetic_images(world, tmp_path):
