@@ -68,6 +68,15 @@ def test_table_1_is_there_and_never_scored(study):
     assert all(c.unscored and math.isnan(c.margin) for c in cells)
 
 
+def test_the_number_that_chose_the_batch_is_calibration(study):
+    """MNIST's classifier has the batch of which the first epoch of Figure 8 has 262 steps."""
+    fitted = [(cell.block, cell.line, cell.selector.epoch) for cell in study.cells if cell.tag]
+    assert fitted == [("fig8a", "original", 1)]
+    assert [gap["item"] for gap in study.log["gaps"] if gap["tag"] == "F"] == [
+        "batch of the classifier of MNIST"
+    ]
+
+
 def test_every_point_of_the_curves_is_there(study):
     for name, last in LAST.items():
         lines = collections.defaultdict(list)
@@ -140,6 +149,7 @@ def test_claims_and_figures_are_complete(study):
     assert [claim.id for claim in claims] == [f"T{i}" for i in range(1, 18) if i != 13]
     assert [claim.id for claim in study.claims if claim.control][0] == "T13"
     assert {c.id for c in claims if c.primary} == {"T5", "T6", "T7", "T9", "T17"}
+    assert not [c.id for c in study.claims if c.control and c.primary]
     verdicts = {c.id: c.on_reported for c in claims if c.on_reported != "holds"}
     assert verdicts == dict.fromkeys(("T4", "T6", "T8", "T10"), "mixed") | dict.fromkeys(
         ("T12", "T14", "T15", "T16", "T17"), "untested"
@@ -200,7 +210,7 @@ def test_every_test_has_as_many_units_as_a_verdict_needs(study, planned):
 
 ON_FIGURES = {  # claim -> those of its tests that what the authors plotted bears out
     "T1": [True] * 4, "T2": [True] * 2, "T3": [True] * 3, "T6": [True] * 2, "T7": [True] * 2,
-    "T9": [True] * 4, "T10": [False, True],
+    "T9": [True] * 4, "T10": [False, True], "K7": [True] * 2, "K8": [True] * 2,
 }  # fmt: skip
 
 
@@ -278,6 +288,90 @@ def test_swapped_arms_turn_claims_round(study, trials, fake, swap, names):
         effects = [effect for _, effect in found["T10"].effects]
         assert [effect.p_for < 0.05 for effect in effects] == [True, False]
         assert [effect.p_against < 0.05 for effect in effects] == [False, True]
+
+
+def told(study, name, store, values, arms):
+    """A claim on three networks an arm; `values(dataset, arm, replicate)` is what each records."""
+    several = [
+        (trial, values(trial.settings["dataset"], trial.settings["arm"], trial.replicate))
+        for trial in arms
+        if trial.stage == "classifier" and trial.replicate < 3
+        and trial.settings.get("point", "picked") == "picked"
+        and trial.settings.get("storage", "jpeg") == "jpeg"
+        and trial.settings.get("contrast_stretch", True)
+    ]  # fmt: skip
+    return evaluate(next(c for c in study.claims if c.id == name), view_of(store, several, study))
+
+
+def best(rights, spread=1):
+    """`values` of `told` for networks that recognise so many of a hundred images of an arm."""
+
+    def values(dataset, arm, replicate):
+        n = rights.get(arm, 10) + spread * replicate
+        images = [1] * n + [0] * (100 - n)
+        accuracy = n / 100 if dataset == "fids30" else 0.9 + n / 1000
+        metrics = {"n_val": 100 if dataset == "fids30" else 8405}
+        metrics["best_val_accuracy_selected_on_test"] = accuracy
+        return metrics | {"val_right_best_selected_on_test": images}
+
+    return values
+
+
+def test_a_claim_says_that_its_synthetic_images_are_of_one_generator(study, trials, fake):
+    """Of T5 the first tests compare arms without any, which rest on no generator."""
+    found = told(study, "T5", fake("one", STUDY), best({"real": 80, "augmented": 70}), trials)
+    assert found.settled and found.reason == "one generator: interval excludes generator variance"
+
+
+def test_more_images_are_compared_at_the_steps_of_many(study, trials, fake):
+    """K4: what steps alone give is no gain of the images that are added."""
+    rights = {"real": 40, "combined": 90, "real_step_matched": 90}
+    found = told(study, "K4", fake("steps", STUDY), best(rights), trials)
+    assert [effect.p_for < 0.05 for _, effect in found.effects] == [True, False] * 2
+    rights["real_step_matched"] = 41
+    found = told(study, "K4", fake("images", STUDY), best(rights), trials)
+    assert found.p[0] < 0.05
+
+
+@pytest.mark.parametrize(("augmented", "right"), [(50, [True, True]), (5, [False, False])])
+def test_slightly_below_is_not_far_below(study, trials, fake, augmented, right):
+    rights = {"real": 50, "augmented": augmented}
+    found = told(study, "K9", fake("slightly", STUDY), best(rights), trials)
+    assert [effect.p_for < 0.05 for _, effect in found.effects] == right
+    assert [effect.p_against < 0.05 for _, effect in found.effects] == [not one for one in right]
+
+
+def test_networks_that_failed_to_train_are_left_out(study, trials, fake):
+    """T16 pairs by replicate: without a number on one data set, the partner falls away."""
+
+    def values(dataset, arm, replicate):
+        accuracy = {"fids30": 0.97, "mnist": 0.7}[dataset] + replicate / 1000
+        metrics = {"n_test": 152, "test_accuracy_last": accuracy, "untrained": 0.0}
+        if (dataset, replicate) == ("fids30", 1):
+            return metrics | {"test_accuracy_last": 0.5, "untrained": 1.0}
+        return metrics | {"test_accuracy_trained_last": accuracy}
+
+    found = told(study, "T16", fake("failed", STUDY), values, trials)
+    ((_, effect),) = found.effects
+    assert effect.n == 2 and effect.effect == pytest.approx(0.27) and effect.p_for < 0.05
+
+
+def test_distances_at_two_rates_are_compared_by_their_ratio(study, trials, fake):
+    """T14 with preset lite's distances, whose differences spread too far to tell."""
+    distances = {0.0002: (2.51, 2.89, 2.15), 0.002: (131.2, 88.7, 30.9)}
+    several = [
+        (trial, {"frechet": distances[s["gan_learning_rate"]][trial.replicate]})
+        for trial in trials
+        for s in [trial.settings]
+        if trial.stage == "evaluation" and s["klass"] == "bananas"
+        and (s["point"], s["storage"]) == ("picked", "jpeg")
+    ]  # fmt: skip
+    view = view_of(fake("rates", STUDY), several, study)
+    (test,) = next(claim for claim in study.claims if claim.id == "T14").tests
+    effect = run_test(gather(view, test), test)
+    assert effect.effect == pytest.approx(28.5, abs=0.1) and effect.p_for < 0.05
+    plain = run_test(gather(view, test), test | {"name": "paired_difference"})
+    assert plain.p_for > 0.1
 
 
 # ------------------------------------------------------------------ counts of images
