@@ -108,7 +108,7 @@ def test_every_block_runs_or_stands_in_the_example(study, tmp_path):
             quoted += 1
         else:
             exec(compile(block, "docs/own_study.md", "exec"), names)
-    assert quoted == 5 and len(names["pets"].train) == 40
+    assert quoted == 6 and len(names["pets"].train) == 40
     settings = {"dataset": "digits", "seed": 0}
     context = Context(Store(tmp_path), loaders=study.loaders)
     ((_, outcome),) = names["run_forests"]([Trial("digits", "forest", 1, settings)], context)
