@@ -662,8 +662,8 @@ def set_seconds(trial):
     """Predicted wall time on two cores of drawing or measuring sets, by 100 images a second."""
     s = trial.settings
     images = s.get("per_class", 0) * (len(trial.inputs) - 1 if s["klass"] == "all" else 1)
-    if trial.stage == "selection":  # the kept epochs, one of 30 or one of 5
-        images = s["n_images"] * (1 + s["epochs"] // (30 if s["dataset"] == "fids30" else 5))
+    if trial.stage == "selection":  # of each kept epoch
+        images = s["n_images"] * (1 + s["epochs"] // REPORTED["save_every"][s["dataset"]])
     return 2 + images / 100
 
 

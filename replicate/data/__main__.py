@@ -10,17 +10,16 @@ from collections.abc import Sequence
 
 from replicate.data.catalogue import CATALOGUE, FOLDER_ROUTES, ROUTES, lookup
 from replicate.data.inventory import inventory
+from replicate.runs.files import check_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 1 if data cannot be had, or 2 for a wrong argument."""
     options = _parser().parse_args(arguments)
-    if options.data_dir is not None and not os.path.isdir(options.data_dir):
-        print(
-            f"Expected --data_dir to be a folder. Received: {options.data_dir!r}, "
-            "which does not exist",
-            file=sys.stderr,
-        )
+    try:
+        check_folder("data_dir", options.data_dir)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
         return 2
     if options.command is None:
         print(overview(options.data_dir, options.verbose))

@@ -204,8 +204,9 @@ def neighbours(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
         pairs, routes, missing = _closest(view, entry, source, entry["by"])
         if pairs:
             _draw_pairs(figure, pairs)
-            several = f"{entry['pairs']} closest stored pairs" if "pairs" in entry else None
-            told = f"{several or 'closest stored pair'} of each, {routes_text(routes)}"
+            count = entry.get("pairs")
+            closest = f"{count} closest stored pairs" if count else "closest stored pair"
+            told = f"{closest} of each, {routes_text(routes)}"
             if missing:
                 told += f"; not shown: {', '.join(reason.split(':')[0] for reason in missing)}"
             return [f"{named(side, view)}: {told}"]

@@ -53,12 +53,10 @@ def _named(value: Any, series: Mapping[str, Any]) -> list[Any]:
     """The series that an entry names, in its order."""
     if isinstance(value, dict):
         own = [_bare(series.get(value["series"]))] if "series" in value else []
-        return own + [found for part in value.values() for found in _named(part, series)]
-    return (
-        [found for part in value for found in _named(part, series)]
-        if isinstance(value, list)
-        else []
-    )
+        return own + _named(list(value.values()), series)
+    if isinstance(value, list):
+        return [found for part in value for found in _named(part, series)]
+    return []
 
 
 def _git(folder: Path, *arguments: str) -> str:

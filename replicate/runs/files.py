@@ -42,6 +42,22 @@ def python_command(module: str, *arguments: str) -> str:
     return shlex.join([python, "-m", module, *arguments])
 
 
+def check_folder(flag: str, path: str | os.PathLike | None) -> None:
+    """Refuse a folder that a flag names and that is not there; None is no folder, and allowed.
+
+    Args:
+        flag: its name, without dashes.
+        path: its value.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    if path is not None and not os.path.isdir(path):
+        raise FileNotFoundError(
+            f"Expected --{flag} to be a folder. Received: {path!r}, which does not exist"
+        )
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:

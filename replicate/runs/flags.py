@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from replicate.runs.environment import usable_cores
-from replicate.runs.files import project_root
+from replicate.runs.files import check_folder, project_root
 
 PRESETS = ("paper", "lite", "quick", "smoke")
 # Flags that say where and how to run; none changes a trial.
@@ -250,11 +250,7 @@ def _check_where_to_run(values) -> None:
         raise flags.Error(
             f"flag --workers={values.workers}: expected at most one a core, {usable_cores()} here"
         )
-    if values.data_dir is not None and not os.path.isdir(values.data_dir):
-        raise FileNotFoundError(
-            "Expected --data_dir to be a folder. "
-            f"Received: {values.data_dir!r}, which does not exist"
-        )
+    check_folder("data_dir", values.data_dir)
     workdir = Path(values.workdir)
     existing = next(each for each in (workdir, *workdir.absolute().parents) if each.exists())
     if not existing.is_dir():

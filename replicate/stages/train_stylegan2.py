@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from replicate.data.catalogue import CATALOGUE
+from replicate.runs.files import check_folder
 from replicate.runs.seeds import stream
 from replicate.runs.trial import Trial
 from replicate.runs.worker import configure_tensorflow, thread_profile
@@ -136,11 +137,7 @@ def check(options: argparse.Namespace) -> None:
             f"Expected --dataset of {', '.join(CATALOGUE)}, or a set of images, .safetensors. "
             f"Received: {options.dataset!r}"
         )
-    if options.data_dir is not None and not os.path.isdir(options.data_dir):
-        raise FileNotFoundError(
-            f"Expected --data_dir to be a folder. Received: {options.data_dir!r}, "
-            "which does not exist"
-        )
+    check_folder("data_dir", options.data_dir)
     if not 0 < options.kimg < math.inf:
         raise ValueError(f"Expected a finite kimg > 0. Received: kimg={options.kimg:g}")
     group = min(options.mbstd_group_size, options.batch_size)
