@@ -889,7 +889,8 @@ def classifier_group(trial):
 STUDY = Study(
     name=NAME,
     title="Real and GAN images mixed in ratios, and MNIST-C (MNIST, Fashion-MNIST, CIFAR-10)",
-    citation="Seth, P., Bhandari, A., Lakara, K. (2023). Effects of Fake Training Data.",
+    citation="Seth, P., Bhandari, A., Lakara, K. (2023). Analyzing Effects of Fake Training Data "
+    "on the Performance of Deep Learning Systems.",
     datasets=tuple(TRAINING_IMAGES),
     stages={
         "judge": Stage(1, run_judge, classifier_seconds, "lanes", group=classifier_group),

@@ -204,11 +204,9 @@ def bootstrap_weights(
 ) -> np.ndarray:
     """How often each replicate is drawn in each bootstrap sample.
 
-    With groups, groups are drawn first and replicates within each drawn group second.
-
     Args:
         n: number of replicates.
-        groups: the generator of each replicate.
+        groups: the generator of each replicate; groups are drawn whole.
         resamples: number of bootstrap samples.
         seed: of the draws.
 
@@ -217,15 +215,9 @@ def bootstrap_weights(
     """
     random = np.random.default_rng(seed)
     index = group_index(groups, n)
-    if index is None:
-        return random.multinomial(n, np.full(n, 1 / n), size=resamples)
-    members = [np.flatnonzero(index == g) for g in range(index.max() + 1)]
-    weights = np.zeros((resamples, n), dtype=int)
-    drawn = random.integers(len(members), size=(resamples, len(members)))
-    for row, picks in zip(weights, drawn, strict=True):
-        for g in picks:
-            np.add.at(row, random.choice(members[g], size=members[g].size), 1)
-    return weights
+    index = np.arange(n) if index is None else index
+    units = int(index.max()) + 1
+    return random.multinomial(units, np.full(units, 1 / units), size=resamples)[:, index]
 
 
 def spearman_trend(
@@ -244,7 +236,10 @@ def spearman_trend(
     correlations towards zero, in the data and once more in each resample; the second pull is seen
     and its factor c undoes the first. The interval is `c z ± t(n - 1) c² s`, with s the bootstrap
     SD of z; simulated with ten replicates of twenty points, its lower end exceeds a true 0, 0.5 or
-    0.9 in at most 3 %.
+    0.9 in at most 3 %. Where generators are shared and their resampling, whole, gives the larger
+    spread, each generator's own curve gives one z in place of that, and the interval is that of
+    their mean, t(generators - 1); simulated with three generators, of no trend, it misses 0 in at
+    most 6 %. No p value is below what the bootstrap can tell, one in its number of samples.
 
     Args:
         x: the points, at least three.
@@ -263,19 +258,35 @@ def spearman_trend(
     effect = float(_rank_correlations(points, table.mean(axis=0)[None])[0])
     if n < 2:
         return Effect(effect, math.nan, math.nan, n, 1.0, 1.0)
-    weights = bootstrap_weights(n, groups, seed=seed)
+    z = float(_fisher_z(effect))
+    factor, spread = _bootstrap_spread(points, table, z, None, seed)
+    centre, error, df = factor * z, factor**2 * spread, n - 1
+    index = group_index(groups, n)
+    if index is not None:
+        k = int(index.max()) + 1
+        _, between = _bootstrap_spread(points, table, z, groups, seed)
+        if between * math.sqrt(k / (k - 1)) > spread:
+            curves = np.array([table[index == g].mean(axis=0) for g in range(k)])
+            each = _fisher_z(_rank_correlations(points, curves))
+            centre, error, df = float(each.mean()), float(each.std(ddof=1)) / math.sqrt(k), k - 1
+    error = error if error > 1e-9 else 0.0
+    half = float(stats.t.ppf(0.975, df)) * error
+    low, high = min(effect, math.tanh(centre - half)), max(effect, math.tanh(centre + half))
+    upper, _ = _tails(centre, 0.0, error, df)
+    _, lower = _tails(centre, math.atanh(above), error, df)
+    p_for, p_against = (_double(max(p, 1 / RESAMPLES)) for p in (upper, lower))
+    return Effect(effect, low, high, n, p_for if effect > above else 1.0, p_against)
+
+
+def _bootstrap_spread(
+    points: np.ndarray, table: np.ndarray, z: float, groups: Sequence | None, seed: int
+) -> tuple[float, float]:
+    """What undoes the noise's pull on Fisher's z of a trend, and the bootstrap SD of z."""
+    weights = bootstrap_weights(len(table), groups, seed=seed)
     means = weights @ table / weights.sum(axis=1, keepdims=True)
     draws = _fisher_z(_rank_correlations(points, means))
-    z = float(_fisher_z(effect))
     factor = min(max(2 - float(draws.mean()) / z, 1.0), 2.0) if z else 1.0
-    error = factor**2 * float(draws.std(ddof=1))
-    error = error if error > 1e-9 else 0.0
-    half = float(stats.t.ppf(0.975, n - 1)) * error
-    low = min(effect, math.tanh(factor * z - half))
-    high = max(effect, math.tanh(factor * z + half))
-    upper, _ = _tails(factor * z, 0.0, error, n - 1)
-    _, lower = _tails(factor * z, math.atanh(above), error, n - 1)
-    return Effect(effect, low, high, n, _double(upper) if effect > above else 1.0, _double(lower))
+    return factor, float(draws.std(ddof=1))
 
 
 def rank_association(
@@ -338,15 +349,22 @@ def _rank_correlations(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.divide(b @ a, scale, out=np.zeros(len(rows)), where=scale > 0)
 
 
-def sign_test(differences: Sequence[float]) -> Effect:
+def sign_test(
+    differences: Sequence[float], replicates: Sequence[Sequence[float]] | None = None
+) -> Effect:
     """Exact sign test that more than half of the differences are positive; zeros are left out.
+
+    Differences that are means over replicates depend on one another where a replicate's share
+    something, such as what all of them are compared with. No p value is then below that of a test
+    which turns the signs of whole replicates round.
 
     Args:
         differences: one number a unit.
+        replicates: table (replicates, units) of which `differences` are the means.
 
     Returns:
-        Share of positive differences with its Clopper-Pearson interval; `n` counts the units that
-        are not zero.
+        Share of positive differences with its Clopper-Pearson interval, which takes units as
+        independent; `n` counts the units that are not zero.
     """
     array = checked_values(differences)
     array = array[array != 0]
@@ -356,10 +374,29 @@ def sign_test(differences: Sequence[float]) -> Effect:
     low, high = map(float, stats.binomtest(positive, array.size).proportion_ci(0.95))
     p_for = stats.binomtest(positive, array.size, alternative="greater").pvalue
     p_against = stats.binomtest(positive, array.size, alternative="less").pvalue
+    if replicates is not None:
+        turned_for, turned_against = _turned_signs(_table(replicates))
+        p_for, p_against = max(p_for, turned_for), max(p_against, turned_against)
     note = f"{positive} of {array.size} positive"
     return Effect(
         positive / array.size, low, high, array.size, _double(p_for), _double(p_against), note
     )
+
+
+def _turned_signs(table: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """One-sided p values of as many (as few) positive differences when replicates turn their signs.
+
+    Counted over all replicates. Every way to turn them up to twelve replicates, else `RESAMPLES` random ones and none.
+    """
+    n = len(table)
+    if n <= 12:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    else:
+        signs = np.random.default_rng(seed).choice([-1, 1], size=(RESAMPLES, n))
+        signs[0] = 1
+    each = np.sign(table).sum(axis=1)
+    balance, observed = signs @ each, each.sum()
+    return float((balance >= observed).mean()), float((balance <= observed).mean())
 
 
 def combined(results: Sequence[Effect]) -> tuple[float, float]:

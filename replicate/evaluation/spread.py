@@ -35,9 +35,10 @@ def spread_ratio(a: Sequence[float], b: Sequence[float], groups: Sequence | None
         raise ValueError(f"Expected pairs. Received: {x.size} and {y.size} values")
     index = group_index(groups, x.size)
     index = np.zeros(x.size, dtype=int) if index is None else index
+    constant = any(np.array_equal(row, row[_first(index)]) for row in (x, y))
     x, y = _centred(x, index), _centred(y, index)
     df = x.size - int(index.max()) - 2
-    if df < 1 or not (x.any() and y.any()):
+    if df < 1 or constant:
         return Effect(math.nan, math.nan, math.nan, x.size, 1.0, 1.0, "no spread to compare")
     variance_ratio = float((x @ x) / (y @ y))
     unshared = max(1 - float((x @ y) ** 2 / ((x @ x) * (y @ y))), 1e-12)
@@ -53,6 +54,11 @@ def spread_ratio(a: Sequence[float], b: Sequence[float], groups: Sequence | None
         min(1.0, 2 * float(stats.t.sf(t, df))),
         min(1.0, 2 * float(stats.t.cdf(t, df))),
     )
+
+
+def _first(index: np.ndarray) -> np.ndarray:
+    """For each value, where the first of its group stands."""
+    return np.unique(index, return_index=True)[1][index]
 
 
 def _centred(values: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def images_of(data: Data, test: Mapping[str, Any]) -> int:
 
 def _interval(data: Data, test: Mapping[str, Any]) -> tuple[Interval, str]:
     """Mean of `a - b`, or of `a`, with the sampling of the images, and how that was taken in."""
-    if len(data.arms["a"][0]) > 1:
+    if "n_test" not in test:
         table = data.differences("a", "b")
         return held_out.image_interval(table, data.groups), f"{len(table[0])} images, paired"
     b = data.mean("b") if "b" in data.arms else None
@@ -62,6 +62,10 @@ def _ratio(data: Data, test: Mapping[str, Any]) -> Effect:
         nan = math.nan
         return Effect(nan, nan, nan, data.n, 1.0, 1.0, "no ratio: a number is not positive")
     logs = [[math.log(x) for x in row] for row in (a, *others)]
+    if len(others) > 1 and not data.by_point:
+        raise ValueError(
+            f"Expected units other than replicates with arms b0, b1, .... Received: {test}"
+        )
     if len(others) == 1:
         paired = [x - y for x, y in zip(*logs, strict=True)]
         interval, note = mean_interval(paired, data.groups), ""

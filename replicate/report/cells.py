@@ -63,6 +63,8 @@ def qualified(sample: Sample, kind: str, minimum: int) -> tuple[str, str]:
         return "not run", sample.problem
     if sample.stand_in:
         return "none", "stand-in data: no verdict"
+    if sample.mixed:
+        return "none", f"different images of {sample.mixed} behind one number: no verdict"
     if kind != "verdict":
         return ("indicative" if kind == "indicative" else "none"), ""
     if sample.n < minimum:

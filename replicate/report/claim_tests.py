@@ -90,7 +90,9 @@ class Data:
         n: number of units: complete replicates, or points.
         samples: every sample that the test rests on.
         evidence: the records that count, arm by arm and point by point.
-        caveat: what limits the units, e.g. `"10 classes, one generator each"`.
+        caveat: what limits the units, e.g. `"10 classes, one generator each"` or
+            `"3 of 10 planned replicates"`.
+        by_point: whether the units are points, not replicates.
     """
 
     arms: Mapping[str, list[list[float]]]
@@ -100,6 +102,7 @@ class Data:
     samples: list[Sample]
     evidence: list[Evidence] = dataclasses.field(default_factory=list)
     caveat: str = ""
+    by_point: bool = False
 
     def mean(self, role: str) -> list[float]:
         """Mean over an arm's points, for each unit."""
@@ -173,7 +176,9 @@ def _by_replicate(view: View, arms: Mapping[str, Arm]) -> Data:
     if len(widths) > 1:
         raise NotRun(f"the arms have different points in the plan {view.label}")
     evidence = [each for arm in arms.values() for each in arm.evidence(arm.points, shared)]
-    return Data(columns, points, groups, len(shared), samples, evidence)
+    n, planned = len(shared), min(sample.planned for sample in samples)
+    caveat = f"{n} of {planned} planned replicates" if n < planned else ""
+    return Data(columns, points, groups, n, samples, evidence, caveat)
 
 
 def _counterparts(arm: Arm, other: Arm) -> list[set[int]]:
@@ -240,7 +245,7 @@ def _by_point(arms: Mapping[str, Arm], units: str) -> Data:
         caveat += f", {min(made)} to {max(made)} generators each"
     names = [str(point) for point in points]
     evidence = [each for arm in arms.values() for each in arm.evidence(points)]
-    return Data(columns, dict.fromkeys(arms, [None]), names, n, every, evidence, caveat)
+    return Data(columns, dict.fromkeys(arms, [None]), names, n, every, evidence, caveat, True)
 
 
 def _paired_difference(data: Data, test: TestSpec) -> Effect:
@@ -317,9 +322,11 @@ def _sign_test(data: Data, test: TestSpec) -> Effect:
         table = [[test["below"] - x for x in row] for row in data.arms["a"]]
     else:
         table = [[x - test["above"] for x in row] for row in data.arms["a"]]
-    if data.caveat:  # the units are the points
+    if data.by_point:
         return hypotheses.sign_test([row[0] for row in table])
-    return hypotheses.sign_test([sum(column) / data.n for column in zip(*table, strict=True)])
+    return hypotheses.sign_test(
+        [sum(column) / data.n for column in zip(*table, strict=True)], table
+    )
 
 
 def _monotone(data: Data, test: TestSpec) -> Effect:

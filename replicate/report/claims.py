@@ -66,15 +66,20 @@ def pooled_sample(gathered: Sequence[Data]) -> Sample:
     """
     smallest = min(gathered, key=lambda data: data.n)
     values = smallest.mean(next(iter(smallest.arms)))
-    routes = frozenset().union(*(s.routes for data in gathered for s in data.samples))
+    samples = [sample for data in gathered for sample in data.samples]
+    routes = frozenset().union(*(sample.routes for sample in samples))
+    contents = frozenset().union(*(sample.contents for sample in samples))
     shared = next((g for g in map(_one_generator, gathered) if g), "")
     groups = [shared] * len(values) if shared else smallest.groups
-    return Sample(dict(enumerate(values)), dict(enumerate(groups)), routes=routes)
+    return Sample(
+        dict(enumerate(values)), dict(enumerate(groups)), routes=routes, contents=contents
+    )
 
 
 def _one_generator(data: Data) -> str:
-    """The generator that all units of a test rest on; empty if there is none or several."""
-    return data.groups[0] if data.n > 1 and len(set(data.groups)) == 1 else ""
+    """The generator that all units of an arm rest on; empty if no arm has one alone."""
+    alone = [] if data.by_point else [s for s in data.samples if data.n > 1 and s.one_generator]
+    return next(iter(alone[0].groups.values())) if alone else ""
 
 
 def evaluate(claim: Claim, view: View | None) -> Judged:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -38,6 +40,7 @@ class Sample:
         planned: number of trials that the plan holds.
         failed: keys of trials that failed.
         routes: data routes behind the numbers.
+        contents: data sets of the records, each with the hash of its images.
         keys: replicate -> key of the trial that the number was read from.
         problem: why there is no number; empty if there is one.
     """
@@ -49,6 +52,7 @@ class Sample:
     routes: frozenset[str] = frozenset()
     keys: Mapping[int, str] = dataclasses.field(default_factory=dict)
     problem: str = ""
+    contents: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def n(self) -> int:
@@ -64,6 +68,12 @@ class Sample:
     def stand_in(self) -> bool:
         """Whether a drawn stand-in replaced a data set anywhere behind the numbers."""
         return STAND_IN in self.routes
+
+    @property
+    def mixed(self) -> str:
+        """A data set of which the records have more than one version; empty if there is none."""
+        names = sorted(name for name, _ in self.contents)
+        return next((a for a, b in itertools.pairwise(names) if a == b), "")
 
     @property
     def one_generator(self) -> bool:
@@ -330,6 +340,7 @@ class View:
             dict(zip(shared, groups, strict=True)),
             samples[0].planned,
             routes=frozenset().union(*(sample.routes for sample in samples)),
+            contents=frozenset().union(*(sample.contents for sample in samples)),
             keys={r: sample.keys[r] for r, sample in best.items()},
         )
 
@@ -353,7 +364,7 @@ class View:
         ambiguity = _ambiguity(trials)
         if ambiguity:
             return Sample(planned=len(trials), problem=ambiguity)
-        values, groups, keys, failed, routes = {}, {}, {}, [], set()
+        values, groups, keys, failed, routes, contents = {}, {}, {}, [], set(), set()
         for trial in trials:
             record = self.records.get(trial.key)
             if record is not None and not record.done:
@@ -364,8 +375,10 @@ class View:
             values[trial.replicate], keys[trial.replicate] = value, trial.key
             groups[trial.replicate] = " ".join(sorted(self._roots(trial)))
             routes |= self.routes_of(trial.key)
+            contents |= _contents(record)
         problem = "" if values else _absence(trials, failed, self.records, selector)
-        return Sample(values, groups, len(trials), tuple(failed), frozenset(routes), keys, problem)
+        found = values, groups, len(trials), tuple(failed), frozenset(routes), keys, problem
+        return Sample(*found, frozenset(contents))
 
 
 def _in_every(trials: Iterable[Trial], name: str) -> set[int]:
@@ -407,6 +420,16 @@ def _of_matrix(view: View, record: Record, metric: str) -> float | None:
         return float(OF_MATRIX[parts[3]](matrices[parts[2]], [int(c) for c in parts[4].split(",")]))
 
 
+def _contents(record: Record) -> set[tuple[str, str]]:
+    """A record's data set, told apart by stage and class, which may prepare it in their own way."""
+    if not record.data.get("sha256"):
+        return set()
+    trial = record.trial
+    kind = " ".join(filter(None, (trial.stage, str(trial.settings.get("klass", "")))))
+    name = f"{record.data['name']} ({kind})"
+    return {(name, json.dumps(record.data["sha256"], sort_keys=True))}
+
+
 def first_line(error: str) -> str:
     """The first line of an error, at most 120 characters."""
     return (error.strip().splitlines() or ["no reason recorded"])[0][:120]
@@ -419,11 +442,11 @@ def _absence(
         reason = first_line(records[failed[0]].error)
         return f"{len(failed)} of {len(trials)} failed: {reason}"
     done = sum(trial.key in records for trial in trials)
+    needs = f"; needs {selector.needs}" if selector.needs else ""
     if not done:
-        needs = f"; needs {selector.needs}" if selector.needs else ""
         return f"0 of {len(trials)} done{needs}"
     what = f"{selector.curve} at epoch {selector.epoch}" if selector.curve else selector.metric
-    return f"{done} of {len(trials)} done, without {what}"
+    return f"{done} of {len(trials)} done, without {what}{needs}"
 
 
 def complete_rows(samples: Iterable[Sample]) -> tuple[list[int], list[list[float]], list[str]]:

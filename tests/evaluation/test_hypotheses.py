@@ -125,26 +125,38 @@ def test_spearman_noise_is_inconclusive():
     assert effect.p_for > 0.05
 
 
-def test_bootstrap_is_seeded_and_two_level():
+def test_bootstrap_is_seeded_and_draws_groups_whole():
     groups = [0, 1, 2] * 3 + [0]
     first = hypotheses.bootstrap_weights(10, groups, 200, seed=1)
     assert (first == hypotheses.bootstrap_weights(10, groups, 200, seed=1)).all()
     assert (first != hypotheses.bootstrap_weights(10, groups, 200, seed=2)).any()
-    by_generator = np.stack([first[:, [0, 3, 6, 9]].sum(1), first[:, [1, 4, 7]].sum(1)])
-    assert set(by_generator[0]) == {0, 4, 8, 12}  # a generator comes with all its replicates
-    assert set(by_generator[1]) == {0, 3, 6, 9}
+    for members in ([0, 3, 6, 9], [1, 4, 7], [2, 5, 8]):
+        assert (first[:, members] == first[:, members[:1]]).all()
+    assert (first[:, :3].sum(axis=1) == 3).all()
 
 
-def test_two_level_bootstrap_covers_the_generator():
-    random = np.random.default_rng(5)
-    groups = np.arange(10) % 3
-    values = np.array([0.0, 1.0, 2.0])[groups] + random.normal(0, 0.01, 10)
+@pytest.mark.parametrize("between", [0.0, 1.0, 3.0])
+def test_no_trend_is_seldom_one_with_shared_generators(between):
+    """Three generators of five networks; their own bends are as rough as the noise, or rougher."""
+    random = np.random.default_rng(11)
+    groups = np.arange(15) % 3
+    tables = random.normal(size=(200, 15, 8)) + random.normal(0, between, (200, 3, 8))[:, groups]
+    found = [hypotheses.spearman_trend(range(8), table, 0.0, groups) for table in tables]
+    assert np.mean([e.low > 0 or e.high < 0 for e in found]) < 0.11  # 0.06 + 3 SE
+    assert np.mean([e.p_for < 0.05 for e in found]) < 0.07
 
-    def spread(weights):
-        return (weights @ values / weights.sum(axis=1)).std()
 
-    two_level = spread(hypotheses.bootstrap_weights(10, groups))
-    assert two_level > 1.5 * spread(hypotheses.bootstrap_weights(10))
+def test_a_trend_of_every_generator_counts_whatever_their_levels():
+    random = np.random.default_rng(2)
+    groups = np.arange(9) % 3
+    curve = np.linspace(0, 1, 8) + random.normal(0, 0.3, (3, 1))[groups]
+    effect = hypotheses.spearman_trend(range(8), curve + random.normal(0, 0.05, (9, 8)), 0, groups)
+    assert effect.p_for < 0.01 and effect.low > 0.5
+
+
+def test_a_trend_without_any_spread_has_the_smallest_p_that_a_bootstrap_tells():
+    effect = hypotheses.spearman_trend(POINTS, [[1, 2, 3, 4, 5]] * 3, 0.5)
+    assert effect.p_for == pytest.approx(2 / hypotheses.RESAMPLES)
 
 
 def test_sign_test_by_hand():
@@ -154,6 +166,22 @@ def test_sign_test_by_hand():
     assert effect.effect == pytest.approx(0.85) and effect.n == 20
     assert hypotheses.sign_test([-1] * 17 + [1] * 3).p_against == pytest.approx(2 * 1351 / 2**20)
     assert hypotheses.sign_test([0.0, 0.0]).p_for == 1
+
+
+def test_signs_that_share_a_baseline_are_no_independent_ones():
+    """Twenty points above one baseline of three replicates: the baseline may have been low."""
+    points = np.full((3, 20), 0.1)
+    assert hypotheses.sign_test(points.mean(axis=0)).p_for < 1e-5
+    assert hypotheses.sign_test(points.mean(axis=0), points).p_for == pytest.approx(2 / 2**3)
+    ten = np.full((10, 20), 0.1)
+    assert hypotheses.sign_test(ten.mean(axis=0), ten).p_for == pytest.approx(2 / 2**10)
+    assert hypotheses.sign_test(-ten.mean(axis=0), -ten).p_against == pytest.approx(2 / 2**10)
+    random = np.random.default_rng(0)
+    refuted = [
+        hypotheses.sign_test(table.mean(axis=0), table).p_against < 0.05
+        for table in random.normal(size=(300, 10, 20)) - random.normal(size=(300, 10, 1))
+    ]
+    assert np.mean(refuted) < 0.055  # 0.025 + 3 SE; 0.28 if the points were independent
 
 
 def test_combined_needs_all():

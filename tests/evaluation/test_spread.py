@@ -70,3 +70,9 @@ def test_without_spread_nothing_is_said(a, b, groups):
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="Expected pairs. Received: 2 and 1 values"):
         spread_ratio([1, 2], [1])
+
+
+def test_a_constant_has_no_spread_even_if_its_mean_rounds():
+    for groups in (None, [0, 0, 1, 1]):
+        effect = spread_ratio([0.1, 0.2, 0.4, 0.7], [0.1] * 4, groups)
+        assert math.isnan(effect.effect) and (effect.p_for, effect.p_against) == (1.0, 1.0)

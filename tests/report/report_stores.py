@@ -33,7 +33,7 @@ class FakeStore:
     root: object
     study: str
 
-    def add(self, results, label="paper", route="package", missing=(), shipped=False):
+    def add(self, results, label="paper", route="package", missing=(), shipped=False, **data):
         """Write a plan of all trials, and a record for each that is not missing.
 
         Args:
@@ -42,22 +42,25 @@ class FakeStore:
             route: data route of the records.
             missing: keys of trials that stay without a record.
             shipped: whether many records share a file, as those that come with the project.
+            data: more that the records say of their data set.
         """
         store = Store(self.root)
         trials = [trial for trial, _ in results]
         store.write_plan(Plan(self.study, label, label.split("-")[0], {}, tuple(trials)))
         known = store.done_keys(self.study) | set(missing)
-        records = [self.record(*each, route) for each in results if each[0].key not in known]
+        records = [
+            self.record(*each, route, **data) for each in results if each[0].key not in known
+        ]
         if shipped:
             store.write_shipped(self.study, records)
         for record in () if shipped else records:
             store.write(record)
         return store
 
-    def record(self, trial, outcome, route):
+    def record(self, trial, outcome, route, **data):
         """One record; lists are curves, arrays and text (JSON) artifacts, the rest metrics."""
         common = dict(
-            trial=trial, run_id="test", data={"name": "mnist", "route": route},
+            trial=trial, run_id="test", data={"name": "mnist", "route": route, **data},
             wall_seconds=2.0, created="2024-01-01T00:00:00Z",
         )  # fmt: skip
         if isinstance(outcome, Exception):

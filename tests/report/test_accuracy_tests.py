@@ -127,7 +127,7 @@ def test_ratio_over_several_is_one_of_two_samples():
     a, b = [2.8, 3.1, 2.5, 3.6, 2.9], [1.0, 1.2, 0.9, 1.1]
     arms = {"a": [[x] for x in a]} | {f"b{i}": [[x]] * len(a) for i, x in enumerate(b)}
     groups = [str(i) for i in range(len(a))]
-    data = Data(arms, dict.fromkeys(arms, [None]), groups, len(a), [], caveat="5 fruits")
+    data = Data(arms, dict.fromkeys(arms, [None]), groups, len(a), [], by_point=True)
     effect = run_test(data, {"name": "ratio", "above": 1.5})
     logs = [np.log(a) - np.log(1.5), np.log(b)]
     expected = stats.ttest_ind(*logs, equal_var=False)
@@ -138,6 +138,16 @@ def test_ratio_over_several_is_one_of_two_samples():
     assert effect.note == "5 against 4"
     other = run_test(data, {"name": "ratio", "above": 9.0})
     assert other.p_against < 0.01 and (other.low, other.high) == (effect.low, effect.high)
+    with pytest.raises(ValueError, match="Expected units other than replicates"):
+        run_test(dataclasses.replace(data, by_point=False), {"name": "ratio", "above": 1.5})
+
+
+def test_points_beside_a_number_of_images_are_no_images(view, lay):
+    """The mean over three shares of the real set, each on 76 images, not three images."""
+    results = [r for p in (0.25, 0.5, 1.0) for r in lay.accuracy([0.8, 0.9, 0.85], "real", p)]
+    arms = {"a": {"series": "real"}, "n_test": IMAGES}
+    effect = effect_of(view(results), {"name": "accuracy_equivalence", **arms, "margin": 0.2})
+    assert effect.n == 3 and effect.note == "76 images, binomial"
 
 
 def test_points_of_a_curve_are_its_epochs(view, lay):

@@ -1,8 +1,12 @@
 """Gains, their differences, and arms of one point beside arms of many."""
 
+import dataclasses
+
 import pytest
 
-from replicate.report.claim_tests import Data, NotRun, run_test
+from replicate.report.claim_tests import Data, NotRun, gather, run_test
+from replicate.report.claims import pooled_sample
+from replicate.report.views import Sample
 
 GROUPS = ["g0", "g1", "g2", "g0"]
 
@@ -56,3 +60,29 @@ def test_one_point_is_compared_with_each_of_many():
     )
     effect = run_test(made, {"name": "all_above"})
     assert effect.effect == pytest.approx(0.05)  # of the second point
+
+
+def test_points_stay_the_units_of_a_sign_test_in_a_plan_that_is_not_finished(view, lay):
+    results = [
+        result
+        for p in (0.25, 0.5, 0.75)
+        for arm, value in (("add_real", 0.9), ("add_synthetic", 0.8))
+        for result in lay.accuracy([value, value + 0.01, value - 0.01], arm, p)
+    ]
+    arms = {"a": {"series": "add_real"}, "b": {"series": "add_synthetic"}}
+    made = view(results, missing=[results[0][0].key])
+    found = gather(made, {"name": "sign_test", **arms})
+    assert found.caveat == "2 of 3 planned replicates" and not found.by_point
+    assert run_test(found, {"name": "sign_test"}).note == "3 of 3 positive"
+    assert not gather(view(results, "whole"), {"name": "sign_test", **arms}).caveat
+
+
+def test_one_arm_of_a_single_generator_is_said_beside_one_of_several():
+    several = Sample({0: 0.9, 1: 0.8}, {0: "g0", 1: "g1"})
+    alone = Sample({0: 0.7, 1: 0.6}, {0: "m", 1: "m"})
+    arms = {"a": [[0.9], [0.8]], "b": [[0.7], [0.6]]}
+    groups = ["g0 | m", "g1 | m"]
+    made = Data(arms, dict.fromkeys(arms, [None]), groups, 2, [several, alone])
+    assert pooled_sample([made]).one_generator
+    independent = dataclasses.replace(made, samples=[several, several], groups=["g0", "g1"])
+    assert not pooled_sample([independent]).one_generator

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from report_stores import only
 
+from replicate.report.cells import qualified
 from replicate.report.config import Selector
 from replicate.report.pages import ranked
 from replicate.report.views import complete_rows, views_of
@@ -109,6 +110,17 @@ def test_stand_in_data_is_seen_through_inputs(fake, lay, config):
     made = views_of("yours", store.root, config)[0]
     sample = made.sample(REAL.at(arm="synthetic"))
     assert sample.n == 1 and sample.stand_in
+
+
+def test_records_of_different_images_give_no_verdict_together(fake, lay, config):
+    store, results = fake(), lay.accuracy([0.98, 0.97, 0.96], "real", 1.0)
+    store.add(results[:2], sha256={"train": "a"}, label="lite")
+    made = store.add(results, sha256={"train": "b"})
+    sample = views_of("yours", made.root, config)[0].sample(REAL)
+    assert sample.n == 3 and sample.mixed == "mnist (classifier)"
+    assert qualified(sample, "verdict", 3)[0] == "none"
+    alike = dataclasses.replace(sample, contents=frozenset(list(sample.contents)[:1]))
+    assert qualified(alike, "verdict", 3)[0] == ""
 
 
 def test_curves_give_the_number_of_an_epoch(view, lay):
