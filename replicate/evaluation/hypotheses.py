@@ -386,7 +386,8 @@ def sign_test(
 def _turned_signs(table: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """One-sided p values of as many (as few) positive differences when replicates turn their signs.
 
-    Counted over all replicates. Every way to turn them up to twelve replicates, else `RESAMPLES` random ones and none.
+    Counted over all replicates. Every way to turn them up to twelve replicates, else `RESAMPLES`
+    random ones and none.
     """
     n = len(table)
     if n <= 12:
