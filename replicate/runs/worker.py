@@ -26,7 +26,13 @@ from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, Study, load_study
 from replicate.runs.trial import Trial
 
+try:
+    import resource
+except ImportError:  # there is none on Windows
+    resource = None
+
 MOST_BESIDE = 4  # operations of one network; its batches get too small to be divided further
+OTHER_FILES = 256  # that may be open beside the locks of a group
 
 
 def thread_profile(kind: str, lanes: int = 0) -> dict[str, int]:
@@ -127,10 +133,22 @@ def run_group(stage: Stage, trials: list[Trial], context: Context) -> int:
     return failures
 
 
+def _allow_open_files(count: int) -> None:
+    """Raise the limit of open files to a number, if it is lower, as far as the system lets us."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        count = min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
 def _lock_all(store: Store, trials: list[Trial]):
     """Locks of the trials that nobody else is running, and those trials."""
     from filelock import FileLock, Timeout
 
+    _allow_open_files(len(trials) + OTHER_FILES)  # a lock is an open file
     locks, free = [], []
     for trial in trials:
         lock = FileLock(store.lock_path(trial))

@@ -28,6 +28,7 @@ from replicate.runs.pools import shares
 from replicate.runs.publish import _replaced, choose_shipped, publish, take_shipped
 from replicate.runs.store import Record, Store
 from replicate.runs.trial import Trial
+from replicate.runs.worker import _lock_all
 
 
 def reuse_shipped(study, trials, store):
@@ -119,6 +120,20 @@ def test_what_another_process_runs_is_no_failure(toy, capsys):
     assert "1 trials wait for trials that are not done." in errors
     assert "failed" not in errors
     assert values_of(workdir) == [16, 36]
+
+
+def test_a_group_may_have_more_trials_than_files_may_be_open(tmp_path):
+    resource = pytest.importorskip("resource", reason="no such limit here")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    trials = [Trial("toy", "source", 1, {}, replicate) for replicate in range(300)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))  # as on macOS
+    try:
+        locks, free = _lock_all(Store(tmp_path), trials)
+        for lock in locks:
+            lock.release()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert free == trials
 
 
 def test_the_time_of_earlier_processes_is_recorded_too(toy):
