@@ -40,7 +40,15 @@ from replicate.runs.flags import (
     define_shared,
 )
 from replicate.runs.seeds import stream, trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
+from replicate.runs.study import (
+    Outcome,
+    Stage,
+    Study,
+    alone_if_long,
+    blames_trial,
+    data_provenance,
+    unique,
+)
 from replicate.stages.mixes import (
     CLASSES,
     FEW_ORIGINALS,
@@ -801,6 +809,7 @@ def in_unit(images):
     return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
+@blames_trial
 def classifier_outcome(trial, result, truths, rare, context, provenance):
     """Metrics, curves and confusion matrices of one CNN."""
     import numpy as np

@@ -33,7 +33,15 @@ from replicate.runs.flags import (
     preset_values,
 )
 from replicate.runs.seeds import epoch_order, trial_seed, trial_stream
-from replicate.runs.study import Outcome, Stage, Study, alone_if_long, data_provenance, unique
+from replicate.runs.study import (
+    Outcome,
+    Stage,
+    Study,
+    alone_if_long,
+    blames_trial,
+    data_provenance,
+    unique,
+)
 
 NAME = "cifar_dcgan"
 CLASSES = (
@@ -649,6 +657,7 @@ def labels_of(trial, labels, n):
     return None
 
 
+@blames_trial
 def classifier_outcome(trial, result, truths, context, data):
     """Metrics, curves and confusion matrices of one CNN."""
     import numpy as np

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -139,6 +140,24 @@ def load_study(module: str) -> Study:
 def unique(trials: Iterable[Trial]) -> list[Trial]:
     """The trials without repetition, in order of first appearance."""
     return list({trial.key: trial for trial in trials}.values())
+
+
+def blames_trial(function: Callable) -> Callable:
+    """Decorator: an error of a function of a trial, its first argument, has its key as `trial_key`.
+
+    Trials that run side by side end in any order; of other errors a worker blames the first one
+    that is not done.
+    """
+
+    @functools.wraps(function)
+    def blaming(trial, *arguments, **named):
+        try:
+            return function(trial, *arguments, **named)
+        except Exception as error:
+            error.trial_key = trial.key
+            raise
+
+    return blaming
 
 
 def data_provenance(dataset) -> dict[str, Any]:

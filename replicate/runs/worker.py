@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from replicate.runs.context import Context
 from replicate.runs.environment import commit, environment, take_cores, usable_cores
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Record, Store
-from replicate.runs.study import Outcome, Stage, Study, load_study
+from replicate.runs.study import Outcome, Stage, Study, blames_trial, load_study
 from replicate.runs.trial import Trial
 
 try:
@@ -94,6 +95,34 @@ def _record(trial: Trial, context: Context, run_id: str, **values) -> None:
     context.event("record", key=trial.key, status=record.status, error=record.error)
 
 
+@blames_trial
+def _record_done(trial: Trial, outcome: Outcome, wall: float, context: Context, run_id: str):
+    _check_finite(outcome)
+    _record(
+        trial,
+        context,
+        run_id,
+        status="done",
+        metrics=outcome.metrics,
+        curves=outcome.curves,
+        artifacts=_artifact_entries(outcome),
+        data=outcome.data,
+        wall_seconds=round(wall, 3),
+    )
+
+
+def _check_finite(outcome: Outcome) -> None:
+    """Refuse numbers that are not finite, which JSON does not have."""
+    metrics = ((name, [value]) for name, value in outcome.metrics.items())
+    for name, values in (*metrics, *outcome.curves.items()):
+        for value in values:
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    "Expected finite metrics and curves, as a training gives that does not "
+                    f"diverge. Received: {name}={value}"
+                )
+
+
 def run_group(stage: Stage, trials: list[Trial], context: Context) -> int:
     """Run trials of one stage and write a record each; returns the number of failures."""
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -105,17 +134,7 @@ def run_group(stage: Stage, trials: list[Trial], context: Context) -> int:
             for trial, outcome in stage.run(list(pending.values()), context):
                 wall = outcome.wall_seconds or time.monotonic() - start
                 wall += outcome.earlier_seconds
-                _record(
-                    trial,
-                    context,
-                    run_id,
-                    status="done",
-                    metrics=outcome.metrics,
-                    curves=outcome.curves,
-                    artifacts=_artifact_entries(outcome),
-                    data=outcome.data,
-                    wall_seconds=round(wall, 3),
-                )
+                _record_done(trial, outcome, wall, context, run_id)
                 shutil.rmtree(context.checkpoint_dir(trial), ignore_errors=True)
                 del pending[trial.key]
                 start = time.monotonic()

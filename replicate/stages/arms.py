@@ -32,7 +32,7 @@ from replicate.evaluation.confusion import confusion_matrix, per_class_recall
 from replicate.evaluation.learning_curves import validation_metrics
 from replicate.runs.files import write_arrays
 from replicate.runs.seeds import trial_stream
-from replicate.runs.study import Outcome
+from replicate.runs.study import Outcome, blames_trial
 from replicate.stages.arm_names import AUGMENTED_ARMS, REAL_ARMS, TOLD_APART
 from replicate.training.classifiers import ClassifierJob, run_lanes, training_curves
 from replicate.training.lanes import LaneTrainer
@@ -177,6 +177,7 @@ def _job(trial, mixture, build):
     return classifier_job(trial, lambda: build(trial), rows_of(arm, mixture), steps, **more)
 
 
+@blames_trial
 def arm_outcome(
     trial,
     context,

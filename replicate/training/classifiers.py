@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from replicate.runs.files import write_array
-from replicate.runs.study import Outcome, data_provenance
+from replicate.runs.study import Outcome, blames_trial, data_provenance
 from replicate.training.checkpoints import Checkpoints, save_weights
 from replicate.training.lanes import LaneJob, LaneResult, LaneTrainer
 
@@ -90,15 +90,27 @@ def run_lanes(trainer, trials, job, context) -> Iterator[tuple[Any, ClassifierJo
         context: the worker's context.
 
     Yields:
-        Trial, job and result, as each ends. A job that fails raises its error, with the trial's
-        key as `trial_key`.
+        Trial, job and result, as each ends. A job that fails, or whose training diverges, raises
+        an error with the trial's key as `trial_key`.
     """
+    job = blames_trial(job)
     for result in trainer.run(_lane_job(trial, job(trial), context) for trial in trials):
         trial, spec = result.job.key
-        if result.error is not None:
-            result.error.trial_key = trial.key
-            raise result.error
+        _check(trial, result)
         yield trial, spec, result
+
+
+@blames_trial
+def _check(trial, result):
+    """Raise what a lane raised, or that its training diverged."""
+    if result.error is not None:
+        raise result.error
+    lost = np.flatnonzero(~np.isfinite(result.train_loss))
+    if len(lost):
+        raise FloatingPointError(
+            f"Expected finite losses. Received: train_loss={result.train_loss[lost[0]]} "
+            f"in epoch {lost[0] + 1}: the training diverged"
+        )
 
 
 def _resident(data, n_train, trial, context):
@@ -141,6 +153,7 @@ def _lane_job(trial, spec, context):
     )
 
 
+@blames_trial
 def lane_outcome(trial, spec: ClassifierJob, result: LaneResult, context, data) -> Outcome:
     """What is recorded of a classifier that is tested after its last epoch.
 

@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -27,8 +28,9 @@ from replicate.runs.plan import (
 from replicate.runs.pools import shares
 from replicate.runs.publish import _replaced, choose_shipped, publish, take_shipped
 from replicate.runs.store import Record, Store
+from replicate.runs.study import Outcome, Stage, blames_trial
 from replicate.runs.trial import Trial
-from replicate.runs.worker import _lock_all
+from replicate.runs.worker import _lock_all, run_group
 
 
 def reuse_shipped(study, trials, store):
@@ -100,6 +102,49 @@ def test_a_failed_trial_is_recorded_and_the_rest_goes_on(toy, capsys):
     failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
     assert [r.error for r in failed] == ["RuntimeError: no such number"]
     assert "no such number" in capsys.readouterr().err
+
+
+def run_backwards(context, outcome):
+    """Failures of a group of three that ends in reverse: replicate -> error."""
+
+    def run_stage(trials, context):
+        for trial in reversed(trials):
+            yield trial, outcome(trial)
+
+    trials = [Trial("toy", "source", 1, {}, replicate) for replicate in range(3)]
+    failed = run_group(Stage(1, run_stage, lambda trial: 1.0, "plain"), trials, context)
+    latest = context.store.latest("toy").values()
+    errors = {r.trial.replicate: r.error for r in latest if not r.done}
+    assert failed == len(errors) and len(latest) == 3
+    return errors
+
+
+@pytest.mark.parametrize("kind", ["metrics", "curves"])
+def test_numbers_that_are_not_finite_fail_their_own_trial(tmp_path, kind):
+    def outcome(trial):
+        value = math.nan if trial.replicate == 1 else 0.5
+        return Outcome(**{kind: {"metrics": {"loss": value}, "curves": {"loss": [value]}}[kind]})
+
+    (failed,) = run_backwards(Context(Store(tmp_path)), outcome).items()
+    assert failed[0] == 1
+    assert "diverge. Received: loss=nan" in failed[1]
+
+
+def test_what_cannot_be_recorded_fails_its_own_trial(tmp_path):
+    def outcome(trial):
+        return Outcome(artifacts={"lost": tmp_path / "lost"} if trial.replicate == 1 else {})
+
+    assert list(run_backwards(Context(Store(tmp_path)), outcome)) == [1]
+
+
+def test_an_outcome_that_cannot_be_made_fails_its_own_trial(tmp_path):
+    @blames_trial
+    def outcome(trial):
+        if trial.replicate == 1:
+            raise OSError("no room")
+        return Outcome()
+
+    assert run_backwards(Context(Store(tmp_path)), outcome) == {1: "OSError: no room"}
 
 
 def test_one_reason_of_many_trials_is_printed_once(toy, capsys):

@@ -15,8 +15,9 @@ from replicate.runs.store import Store
 from replicate.runs.study import Outcome, Stage
 from replicate.runs.trial import Trial
 from replicate.runs.worker import run_group
+from replicate.training import classifiers
 from replicate.training.checkpoints import Checkpoints
-from replicate.training.classifiers import ClassifierJob, run_lanes
+from replicate.training.classifiers import ClassifierJob, lane_outcome, run_lanes
 from replicate.training.lanes import LaneJob, LaneTrainer
 
 layers = keras.layers
@@ -174,6 +175,32 @@ def test_the_time_of_earlier_processes_is_added(tmp_path):
 
     assert run(job_of("graph", stop_at=2, checkpoints=begun_before)).error is not None
     assert 1000 < run(job_of("graph", tmp_path)).wall_seconds < 2000
+
+
+def outcomes(context, **values):
+    """Those of one trial, of a network that is kept."""
+    spec = ClassifierJob(network, np.arange(200), np.random.default_rng, keep=True, **values)
+    trainer = LaneTrainer(IMAGES, LABELS, lanes=1)
+    for each, _, result in run_lanes(trainer, [trial()], lambda trial: spec, context):
+        yield lane_outcome(each, spec, result, context, data=None)
+
+
+def test_a_training_that_diverges_is_an_error_of_its_trial(tmp_path):
+    context = Context(Store(tmp_path))
+    lost = r"train_loss=.* in epoch \d: the training diverged"
+    with pytest.raises(FloatingPointError, match=lost) as caught:
+        list(outcomes(context, optimizer={"name": "adam", "learning_rate": 1e30}))
+    assert caught.value.trial_key == trial().key
+
+
+def test_what_cannot_be_written_is_an_error_of_its_trial(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError("no room")
+
+    monkeypatch.setattr(classifiers, "keep_network", refuse)
+    with pytest.raises(OSError, match="no room") as caught:
+        list(outcomes(Context(Store(tmp_path)), optimizer=ADAM))
+    assert caught.value.trial_key == trial().key
 
 
 def test_trials_of_a_study_go_on_without_code_of_its_own(tmp_path):
