@@ -38,7 +38,9 @@ WEIGHTS = "weights"  # large, see `_released`
 def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     """Copy a study's finished preset records into the shipped results.
 
-    Shipped records and artifacts of trials that no shipped plan holds any more are removed.
+    A record that is older than the shipped one of its trial is left out: the artifacts of a trial
+    have one place, and are those of the newest. Shipped records and artifacts of trials that no
+    shipped plan holds any more are removed.
 
     Returns:
         Number of records copied, and bytes of artifacts.
@@ -52,8 +54,12 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         if preset in begun
     ]
     wanted = {trial.key for plan in plans for trial in plan.trials}
-    latest = workdir.latest(study.name)
-    records = [_shipped(r) for key, r in latest.items() if key in wanted and r.done]
+    latest, newest = (store.latest(study.name) for store in (workdir, shipped))
+    records = [
+        _shipped(record)
+        for key, record in latest.items()
+        if key in wanted and record.done and not _older(record, newest.get(key, record))
+    ]
     done = {record.key for record in records} | shipped.done_keys(study.name)
     presets = [preset for preset in PUBLISHED if preset in begun | known]
     released = _released(study, presets, done)
@@ -68,6 +74,11 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         if WEIGHTS in record.artifacts and key not in released:  # another preset's took their place
             released_path(shipped.root, record, WEIGHTS).unlink(missing_ok=True)
     return len(records), size
+
+
+def _older(record: Record, other: Record) -> bool:
+    """Whether another record of a trial takes this one's place, as `Store.latest` has it."""
+    return other.done and (record.created, record.run_id) < (other.created, other.run_id)
 
 
 def _released(study: Study, presets: Iterable[str], done: Collection[str]) -> set[str]:

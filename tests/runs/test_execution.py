@@ -15,7 +15,7 @@ from filelock import FileLock
 from replicate.runs.context import Context
 from replicate.runs.environment import usable_cores
 from replicate.runs.executor import Executor, Settings
-from replicate.runs.files import python_command
+from replicate.runs.files import python_command, sha256_file, write_atomic
 from replicate.runs.flags import parse, preset_path
 from replicate.runs.plan import (
     Group,
@@ -300,6 +300,25 @@ def test_published_records_and_artifacts_can_be_reused(toy, tmp_path):
     assert "6 shipped records" in reuse_shipped(study, trials, other)
     assert values_of(other.root) == [4, 16, 36]
     assert study.main([f"--workdir={other.root}"]) == 0
+
+
+def test_an_older_workdir_does_not_take_the_place_of_a_newer_one(toy, tmp_path):
+    study, workdir = toy
+    assert run(toy, "--stages=source", "--replicates=1") == 0
+    older, newer = Store(workdir), Store(tmp_path / "newer")
+    (first,) = older.latest("toy").values()
+    newer.write_plan(*older.plans("toy"))
+    path = newer.artifact_dir(first.trial) / "value.txt"
+    write_atomic(path, lambda temporary: temporary.write_text("another"))
+    entry = first.artifacts["value"] | {"sha256": sha256_file(path)}
+    newer.write(
+        dataclasses.replace(first, run_id="second", created="9", artifacts={"value": entry})
+    )
+    shipped = Store(tmp_path / "project" / "results")
+    assert publish(study, newer, shipped)[0] == 1
+    assert publish(study, older, shipped) == (0, 0)
+    assert shipped.latest("toy")[first.key].run_id == "second"
+    assert [path.read_text() for path in shipped.root.rglob("value.txt")] == ["another"]
 
 
 def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatch):
