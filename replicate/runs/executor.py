@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -190,7 +191,8 @@ class Executor:
             "parent": parent,
             "parts": [[trial.spec for trial in trials] for trials in parts],
         }
-        path = self.store.root / self.study.name / "jobs" / f"{parts[0][0].key[:16]}.json"
+        name = f"{parts[0][0].key[:16]}-{uuid.uuid4().hex[:8]}.json"  # another command may run it
+        path = self.store.root / self.study.name / "jobs" / name
         write_json(path, job)
         return [sys.executable, "-m", "replicate.runs.worker", str(path.resolve())]
 

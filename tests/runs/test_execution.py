@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -555,6 +556,15 @@ def test_a_cluster_gets_long_groups_in_pieces(toy, monkeypatch):
     executor = Executor(study, Store(workdir), settings, lambda event: None)
     executor.run([Group("square", trials, 146 * 3600.0, "plain")])
     assert [[len(group.trials) for group in batch] for batch in made] == [[1]] * 4
+
+
+def test_commands_on_one_workdir_have_job_files_of_their_own(toy):
+    study, workdir = toy
+    _, trials = make_plan(study, parse(study, ["--stages=source"]))
+    executor = Executor(study, Store(workdir), Settings(), print)
+    commands = [executor.command([part], parent=0) for part in (trials, trials[:1])]
+    jobs = [json.loads(Path(command[-1]).read_text()) for command in commands]
+    assert [len(job["parts"][0]) for job in jobs] == [3, 1]
 
 
 def test_dask_runs_the_same_trials(toy):
