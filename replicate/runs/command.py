@@ -55,6 +55,8 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         return 0
     if values.reuse_shipped:
         print(f"{study.name}: {take_shipped(reuse, store)}")
+        done = store.done_keys(study.name)  # some may be left to another process
+        left = [trial for trial in trials if trial.key not in done]
     if not left:
         store.write_plan(plan)
         print(

@@ -11,6 +11,7 @@ released either; what was measured with them is, and their records keep the SHA-
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -243,16 +244,27 @@ def _artifacts_read(study, trial, inputs, theirs) -> Iterator[tuple[str, Collect
 
 
 def take_shipped(reuse: Reuse, store: Store) -> str:
-    """Copy shipped records and artifacts into a workdir; returns a line that says how many."""
-    shipped = project_root() / "results"
+    """Copy shipped records and artifacts into a workdir; returns a line that says how many.
+
+    A trial that another process runs, or has done since, is left to it.
+    """
+    from filelock import FileLock, Timeout
+
+    shipped, taken = project_root() / "results", 0
     for record in reuse.dropped:
         store.drop(record)
     for record in reuse.taken:
-        for name in record.artifacts:
-            source = released_path(shipped, record, name)
-            _copy(source, store.artifact_dir(record.trial) / source.name)
-        store.write(record)
-    return f"{len(reuse.taken)} shipped records taken into {store.root}"
+        with contextlib.suppress(Timeout), FileLock(store.lock_path(record.trial), timeout=0):
+            if store.is_done(record.trial):
+                continue
+            for name in record.artifacts:
+                source = released_path(shipped, record, name)
+                _copy(source, store.artifact_dir(record.trial) / source.name)
+            store.write(record)
+            taken += 1
+    left = len(reuse.taken) - taken
+    more = f", {left} left to another process" if left else ""
+    return f"{taken} shipped records taken into {store.root}{more}"
 
 
 def _lacks_artifacts(own: Record, shipped: Record | None, needed: Collection[str]) -> bool:

@@ -190,6 +190,11 @@ class Store:
                     keys.update(re.findall(r'"key":"([0-9a-f]{64})"', line[:120]))
         return keys
 
+    def is_done(self, trial: Trial) -> bool:
+        """Whether a workdir has a finished record of a trial."""
+        paths = (self.root / trial.study).glob(f"records/{trial.key}.*.json")
+        return any('"status": "done"' in path.read_text() for path in paths)
+
     def write(self, record: Record) -> Path:
         """Write a record atomically, once.
 
@@ -203,8 +208,8 @@ class Store:
         return path
 
     def drop(self, record: Record) -> None:
-        """Remove a record of a workdir; the trial counts as not done then."""
-        self._path(record).unlink()
+        """Remove a record of a workdir, if it is there; the trial counts as not done then."""
+        self._path(record).unlink(missing_ok=True)
 
     def _path(self, record: Record) -> Path:
         name = f"{record.key}.{record.run_id}.json"

@@ -494,6 +494,49 @@ def test_a_workdir_s_own_records_are_never_dropped(without_squares, toy):
     assert own.done_keys("toy") == before
 
 
+@pytest.fixture
+def shipped_toy(toy, tmp_path):
+    """A study all of whose trials are shipped, its trials, and a new workdir."""
+    study, workdir = toy
+    assert run(toy) == 0
+    publish(study, Store(workdir), Store(tmp_path / "project" / "results"))
+    return study, make_plan(study, parse(study, []))[1], Store(tmp_path / "other")
+
+
+def test_what_another_process_runs_is_not_taken(shipped_toy, capsys):
+    study, trials, other = shipped_toy
+    with FileLock(other.lock_path(trials[0])):
+        assert study.main([f"--workdir={other.root}", "--reuse_shipped"]) == 1
+    out, errors = capsys.readouterr()
+    assert "5 shipped records taken into" in out and ", 1 left to another process" in out
+    assert "1 trials are run by another process." in errors
+    assert not other.artifact_dir(trials[0]).exists()
+    assert study.main([f"--workdir={other.root}", "--reuse_shipped"]) == 0
+    assert values_of(other.root) == [4, 16, 36]
+
+
+def test_what_another_process_has_done_meanwhile_is_not_taken(shipped_toy):
+    study, trials, other = shipped_toy
+    reuse = choose_shipped(study, trials, other)
+    other.artifact_dir(trials[0]).mkdir(parents=True)
+    (other.artifact_dir(trials[0]) / "value.txt").write_text("its own")
+    other.write(Record(trials[0], "its-own", "done", created="9"))
+    assert "5 shipped records" in take_shipped(reuse, other)
+    assert "0 shipped records" in take_shipped(reuse, other)  # as two commands at once
+    assert [record.run_id for record in other.records("toy")[trials[0].key]] == ["its-own"]
+    assert (other.artifact_dir(trials[0]) / "value.txt").read_text() == "its own"
+
+
+def test_what_another_process_has_dropped_meanwhile_stays_dropped(without_squares):
+    study, trials, other = without_squares
+    reuse_shipped(with_reads(study, ()), trials, other)
+    reuse = choose_shipped(with_reads(study, ["value"]), trials, other)
+    assert len(reuse.dropped) == 3
+    for _ in range(2):
+        take_shipped(reuse, other)
+    assert not other.done_keys("toy")
+
+
 def test_a_plan_shows_what_would_be_taken_and_takes_nothing(toy, tmp_path, capsys):
     study, workdir = toy
     assert run(toy) == 0
