@@ -218,6 +218,7 @@ def main(argv: list[str]) -> int:
         finally:
             for lock in locks:
                 lock.release()
+    Path(argv[0]).unlink(missing_ok=True)  # who has to run it once more finds it
     return 0
 
 
