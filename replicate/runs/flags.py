@@ -11,12 +11,14 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import textwrap
 from pathlib import Path
 
 from absl import flags
 
 from replicate.runs.environment import usable_cores
 from replicate.runs.files import check_folder, project_root
+from replicate.runs.study import SOURCES
 
 PRESETS = ("paper", "lite", "quick", "smoke")
 # Flags that say where and how to run; none changes a trial.
@@ -194,17 +196,34 @@ def presets_of(study) -> list[str]:
     return [name for name in PRESETS if preset_path(study.name, name, study.module).exists()]
 
 
-def _preset_of(study, arguments: list[str]) -> str:
-    """The preset that the command line asks for, read with every other flag ignored."""
+def _given(name: str, arguments: list[str]) -> list[str]:
+    """The values that a command line gives to one flag, in order, every other flag ignored."""
+    found = []
+    for index, argument in enumerate(arguments):
+        flag, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == name:
+            found += [value] if "=" in argument else arguments[index + 1 : index + 2]
+    return found
+
+
+def _preset_of(arguments: list[str]) -> str:
+    """The preset that the command line, or a flagfile that it names, asks for."""
     values = flags.FlagValues()
     flags.DEFINE_enum("preset", "paper", list(PRESETS), "", flag_values=values)
-    asked = []
-    for index, argument in enumerate(arguments):
-        name, _, _ = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "preset":
-            asked.extend(arguments[index : index + (1 if "=" in argument else 2)])
-    values(["", *asked])
+    asked = _given("preset", values.read_flags_from_files(arguments))
+    values(["", *(f"--preset={preset}" for preset in asked)])
     return values.preset
+
+
+def _refuse_presets_of_others(study, arguments: list[str]) -> None:
+    """Refuse another study's preset as a flagfile: some of its flags may exist here, too."""
+    for path in _given("flagfile", arguments):
+        owner = Path(path).name.partition(".")[0]
+        if path.endswith(".cfg") and owner in set(SOURCES) - {study.name}:
+            raise flags.Error(
+                f"flag --flagfile={path}: expected flags of {study.name}; "
+                f"received a preset of {owner}"
+            )
 
 
 def parse(study, arguments: list[str]) -> flags.FlagValues:
@@ -218,10 +237,12 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
         The parsed flags.
 
     Raises:
-        flags.Error: if a flag is unknown or its value is not allowed.
+        flags.Error: if a flag is unknown, its value is not allowed, or a flagfile is a preset of
+            another study.
         FileNotFoundError: if the preset has no flagfile, or `--data_dir` is no folder.
     """
-    preset = _preset_of(study, arguments)
+    _refuse_presets_of_others(study, arguments)
+    preset = _preset_of(arguments)
     values = flag_values(study)
     path = preset_path(study.name, preset, study.module)
     if not path.exists():
@@ -232,7 +253,8 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
     insert = f"--flagfile={path}"
     rest = values([study.module, insert, *arguments])[1:]
     if rest:
-        raise flags.Error(f"expected flags only; received {' '.join(rest)!r}")
+        received = textwrap.shorten(" ".join(rest), 80, placeholder=" ...")
+        raise flags.Error(f"expected flags only; received {received!r}")
     _check_where_to_run(values)
     return values
 

@@ -12,6 +12,34 @@ def test_a_preset_s_values_apply_and_a_flag_of_the_user_wins(toy):
     assert overrides(study, parse(study, ["--preset=smoke", "--scale=5"])) == {"scale": 5}
 
 
+def test_a_preset_in_a_flagfile_is_one_on_the_command_line(toy, tmp_path):
+    study, _ = toy
+    (tmp_path / "my.cfg").write_text("--preset=smoke\n")
+    (tmp_path / "outer.cfg").write_text(f"--flagfile={tmp_path / 'my.cfg'}\n")
+    for arguments in (
+        [f"--flagfile={tmp_path / 'my.cfg'}"],
+        ["--preset=paper", "--flagfile", str(tmp_path / "outer.cfg")],
+    ):
+        values = parse(study, arguments)
+        assert (values.preset, values.scale, values.replicates) == ("smoke", 7, 1)
+        assert overrides(study, values) == {}
+
+
+def test_a_flagfile_of_another_study_or_of_no_flags_is_one_short_line(toy, tmp_path, capsys):
+    study, workdir = toy
+    preset = tmp_path / "cifar_dcgan.lite.cfg"
+    preset.write_text("--replicates=1\n")
+    prose = tmp_path / "README.md"
+    prose.write_text("so many words\n" * 100)
+    for path, message in (
+        (preset, "expected flags of toy; received a preset of cifar_dcgan"),
+        (prose, "expected flags only; received 'so many words so "),
+    ):
+        assert study.main([f"--flagfile={path}", f"--workdir={workdir}"]) == 2
+        captured = capsys.readouterr().err
+        assert message in captured and captured.count("\n") == 1 and len(captured) < 300
+
+
 def test_flags_of_two_studies_do_not_meet(toy):
     study, _ = toy
     first, second = parse(study, ["--scale=5"]), preset_values(study, "paper")
