@@ -234,23 +234,26 @@ class Store:
 
         Raises:
             FileNotFoundError: if it is not there, or not among what was shipped.
-            ValueError: if its SHA-256 is not the recorded one.
+            ValueError: if its SHA-256 is not the recorded one. Either names the record without
+                which the next run makes the artifact anew.
         """
+        advice = f"To make it anew, remove {self._path(record)} and run the same command"
         if name not in record.artifacts:
             raise FileNotFoundError(
                 f"Expected {name!r} of {record.trial.describe()}. Received: a record without it, "
-                f"taken from the shipped results. To make it anew, remove {self._path(record)}"
+                f"taken from the shipped results. {advice}"
             )
         entry = record.artifacts[name]
         path = self.artifact_dir(record.trial) / entry["file"]
         if not path.exists():
             raise FileNotFoundError(
-                f"Expected {name!r} of {record.trial.describe()} at {path}: no such file"
+                f"Expected {name!r} of {record.trial.describe()}. "
+                f"Received: no file {path}. {advice}"
             )
         received = sha256_file(path)
         if received != entry["sha256"]:
             raise ValueError(
-                f"Expected {path} with SHA-256 {entry['sha256']}. Received: {received}"
+                f"Expected {path} with SHA-256 {entry['sha256']}. Received: {received}. {advice}"
             )
         return path
 

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -231,6 +232,18 @@ def test_a_changed_artifact_is_refused(toy):
     failed = [r for r in Store(toy[1]).latest("toy").values() if not r.done]
     assert len(failed) == 1 and "SHA-256" in failed[0].error
     assert len(values_of(toy[1])) == 2
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("1000")])
+def test_the_error_of_a_lost_artifact_names_the_record_that_keeps_it_from_being_made(
+    toy, capsys, damage
+):
+    assert run(toy) == 0
+    damage(next(toy[1].rglob("value.txt")))
+    assert run(toy, "--extensions=cubes") == 1
+    (record,) = re.findall("To make it anew, remove (.*) and run", capsys.readouterr().err)
+    Path(record).unlink()
+    assert run(toy, "--extensions=cubes") == 0
 
 
 def start(toy, *arguments):
