@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import re
 import textwrap
 from pathlib import Path
 
@@ -148,6 +149,12 @@ def define_shared(values, *, replicates: int, generators: int) -> None:
         "executor", "local", ["local", "dask"], "where workers run", flag_values=values
     )
     text("scheduler", None, "address of a Dask scheduler, tcp://host:port", flag_values=values)
+    flags.register_validator(
+        "scheduler",
+        lambda address: address is None or re.fullmatch(r"(\w+://)?[^/\s]+:\d+", address),
+        message="expected tcp://host:port",
+        flag_values=values,
+    )
     define_positive(
         values, "workers", 1, "processes side by side on this machine, which share its cores"
     )
@@ -263,6 +270,10 @@ def _check_where_to_run(values) -> None:
     """Refuse flags of where to run that do not fit together, or name no folder."""
     if values.executor == "dask" and not values.scheduler:
         raise flags.Error("flag --executor=dask: expected --scheduler=tcp://host:port beside it")
+    if values.scheduler and values.executor != "dask":
+        raise flags.Error(
+            f"flag --scheduler={values.scheduler}: expected --executor=dask beside it"
+        )
     if values.executor == "dask" and values.workers > 1:
         raise flags.Error(
             f"flag --workers={values.workers}: expected with --executor=local only; "

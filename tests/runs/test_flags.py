@@ -56,6 +56,8 @@ def test_flags_of_two_studies_do_not_meet(toy):
         (["--extensions=cube"], "expected any of cubes"),
         (["stray"], "received 'stray'"),
         (["--executor=dask"], "--scheduler=tcp"),
+        (["--executor=dask", "--scheduler=foo"], "--scheduler=foo: expected tcp://host:port"),
+        (["--scheduler=tcp://host:8786"], "8786: expected --executor=dask beside it"),
         (["--workers=4096"], "flag --workers=4096: expected at most one a core"),
         (["--preset=lite"], "toy.lite.cfg"),
         (["--data_dir=/no/such/folder"], "Received: '/no/such/folder'"),
