@@ -15,7 +15,7 @@ from replicate.runs import plan as planning
 from replicate.runs.executor import Executor, Settings
 from replicate.runs.files import python_command
 from replicate.runs.flags import flag_values, parse, presets_of
-from replicate.runs.preflight import Need, in_vain, needs_of, runnable
+from replicate.runs.preflight import in_vain, needs_of, runnable
 from replicate.runs.publish import Reuse, choose_shipped, take_shipped
 from replicate.runs.store import Store
 from replicate.runs.study import Study
@@ -47,8 +47,9 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     except (flags.Error, OSError, ValueError) as error:
         print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
         return 2
+    able = runnable(left, done, needs)
     described = planning.describe_plan(
-        study, plan, trials, store, done, taken=reuse.taken_keys, needs=needs
+        study, plan, trials, store, done, able, taken=reuse.taken_keys, needs=needs
     )
     if values.plan:
         _show(described)
@@ -65,10 +66,10 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         )
         return 0
     print(described)
-    able = runnable(left, done, needs)
     for need in needs:
-        if need.absent:
-            print(_left_out(study, need), file=sys.stderr)
+        count = len(left) - len(runnable(left, done, [need]))
+        if count:
+            print(f"{study.name}: {count} trials are left out: {need.describe()}", file=sys.stderr)
     if not able:
         return 2 if in_vain(trials, needs) else 0
     store.write_plan(plan)
@@ -85,11 +86,6 @@ def _show(text: str) -> None:
 
 def _given(arguments: list[str]) -> str:
     return shlex.join(arguments) or "no flags"
-
-
-def _left_out(study: Study, need: Need) -> str:
-    """What is said of trials that cannot run."""
-    return f"{study.name}: {len(need.keys)} trials are left out: {need.describe()}"
 
 
 def help_text(study: Study) -> str:

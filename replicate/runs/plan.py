@@ -181,6 +181,7 @@ def describe_plan(
     trials: list[Trial],
     store: Store,
     done: Collection[str],
+    able: Collection[Trial],
     *,
     taken: Collection[str] = (),
     needs: Iterable[Need] = (),
@@ -193,24 +194,29 @@ def describe_plan(
         trials: what is asked for.
         store: the workdir.
         done: keys of trials that are done, with what is taken.
+        able: trials that are left and can run, whose time is predicted.
         taken: keys of shipped records that `--reuse_shipped` takes.
         needs: data sets and weights that the trials load.
     """
     rows = [f"{study.name}, plan {plan.label}: {len(trials)} trials in {store.root}/{study.name}"]
-    total = 0.0
+    total, without = 0.0, 0
     for name, stage in study.stages.items():
         mine = [trial for trial in trials if trial.stage == name]
         shipped = sum(trial.key in taken for trial in mine)
-        left = [trial for trial in mine if trial.key not in done]
-        seconds = sum(map(stage.seconds, left))
+        left = sum(trial.key not in done for trial in mine)
+        runs = [trial for trial in able if trial.stage == name]
+        seconds = sum(map(stage.seconds, runs))
         total += seconds
+        without += left - len(runs)
         if mine:
-            finished = len(mine) - len(left) - shipped
+            finished = len(mine) - left - shipped
             take = f"{shipped:>5} shipped, " if taken else ""
+            stopped = f"{left - len(runs):>5} left out, " if left > len(runs) else ""
             rows.append(
                 f"  {name:<12} {len(mine):>5} trials, {finished:>5} done, "
-                f"{take}about {duration(seconds)} left"
+                f"{take}{stopped}about {duration(seconds)} left"
             )
     rows += [f"  {need.describe()}" for need in needs]
-    rows.append(f"  predicted on two CPU cores: about {duration(total)} left")
+    told = f", without {without} trials that cannot run" if without else ""
+    rows.append(f"  predicted on two CPU cores: about {duration(total)} left{told}")
     return "\n".join(rows)

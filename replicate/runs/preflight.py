@@ -13,11 +13,15 @@ from pathlib import Path
 
 from replicate.data.catalogue import CATALOGUE
 from replicate.data.inception import INCEPTION_FILE, INCEPTION_MD5, INCEPTION_URL
+from replicate.data.places import cache_root
 from replicate.data.reach import ABSENT, FETCHABLE, FOUND, reach
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial
 
 INCEPTION = "InceptionV3"
+NETWORK = "NVIDIA's StyleGAN2-ADA"
+NETWORK_SOURCE = "stylegan2_ada_official"  # setting `source` of the sets that it draws
+NETWORK_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/cifar10.pkl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +29,10 @@ class Need:
     """A data set, or a network's weights, that trials load.
 
     Args:
-        name: of the data set, or `INCEPTION`.
+        name: of the data set, `INCEPTION` or `NETWORK`.
         state: as of `replicate.data.reach`.
         where: where it is; of an absent one what can be done.
-        keys: of the trials.
+        keys: of the trials that load it.
     """
 
     name: str
@@ -72,6 +76,10 @@ def needs_of(study: Study, trials: Iterable[Trial], values) -> list[Need]:
     measured = _keys(trials, "extractor", "inception_imagenet")
     if measured:
         needs.append(Need(INCEPTION, *_inception(values.inception_weights), measured))
+    sources = [trial for trial in trials if not trial.inputs]
+    drawn = _keys(sources, "source", NETWORK_SOURCE)
+    if drawn:
+        needs.append(Need(NETWORK, *_network(), drawn))
     return needs
 
 
@@ -79,20 +87,40 @@ def _keys(trials: Iterable[Trial], setting: str, value: str) -> frozenset[str]:
     return frozenset(trial.key for trial in trials if trial.settings.get(setting) == value)
 
 
-def _inception(given: str | None) -> tuple[str, str]:
-    """State and place of the weights."""
+def _network() -> tuple[str, str]:
+    """State and place of the official network; one in the cache was checked with the flags."""
+    path = cache_root() / "stylegan2" / Path(NETWORK_URL).name
+    if path.is_file():
+        return FOUND, str(path)
+    if _answers(NETWORK_URL):
+        return FETCHABLE, NETWORK_URL
+    return ABSENT, (
+        f"its host does not answer; put {NETWORK_URL} at {path}, "
+        "or choose another network by --network"
+    )
+
+
+def _answers(url: str) -> bool:
+    """Whether an address answers."""
     from replicate.data.dataset import DataUnavailable
     from replicate.data.download import probe
 
+    try:
+        probe([url])
+    except DataUnavailable:
+        return False
+    return True
+
+
+def _inception(given: str | None) -> tuple[str, str]:
+    """State and place of the weights."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     path = Path(given).expanduser() if given else home / "models" / INCEPTION_FILE
     advice = f"download {INCEPTION_URL} and pass --inception_weights=<path>"
     if not path.is_file():
-        try:
-            probe([INCEPTION_URL])
+        if _answers(INCEPTION_URL):
             return FETCHABLE, INCEPTION_URL
-        except DataUnavailable:
-            return ABSENT, f"its host does not answer; {advice}"
+        return ABSENT, f"its host does not answer; {advice}"
     with open(path, "rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     if md5 == INCEPTION_MD5:

@@ -5,14 +5,17 @@ import hashlib
 
 import pytest
 
+from replicate import cgan_ood
 from replicate.data import download
 from replicate.data.dataset import DataUnavailable
 from replicate.evaluation import extractors
+from replicate.models.stylegan2.files import OFFICIAL_URL
 from replicate.runs import preflight
 from replicate.runs.flags import parse
 from replicate.runs.preflight import in_vain, needs_of, runnable
 from replicate.runs.store import Store
 from replicate.runs.trial import Trial
+from replicate.stages.stylegan2_sets import OFFICIAL
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,8 @@ def test_a_plan_says_where_data_sets_are(toy, capsys):
     output = capsys.readouterr().out
     assert "\n  mnist is found: package, " in output
     assert "\n  fids30 is absent: no host answers; set REPLICATE_FIDS30_DIR" in output
+    assert "source           6 trials,     0 done,     3 left out, about 3 s left" in output
+    assert output.endswith("about 6 s left, without 6 trials that cannot run\n")
     assert not toy[1].exists()
 
 
@@ -133,6 +138,31 @@ def test_a_wrong_file_of_inception_s_weights_is_refused(inception, tmp_path):
     assert inception(str(tmp_path / "right")).state == "found"
     with pytest.raises(ValueError, match="Received: .*wrong holds something else"):
         inception(str(tmp_path / "wrong"))
+
+
+def test_the_official_network_is_looked_for_too(tmp_path, monkeypatch, capsys):
+    arguments = ["--dataset=cifar10", "--network=official", "--preset=smoke", "--plan"]
+
+    def planned():
+        assert cgan_ood.STUDY.main([f"--workdir={tmp_path / 'runs'}", *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert "NVIDIA's StyleGAN2-ADA is absent: its host does not answer; put https" in planned()
+    assert "without 13 trials that cannot run" in planned()
+    monkeypatch.setattr(download, "probe", lambda urls: None)
+    assert f"NVIDIA's StyleGAN2-ADA is to be fetched: {preflight.NETWORK_URL}" in planned()
+    values = parse(cgan_ood.STUDY, arguments)
+    trials = cgan_ood.STUDY.declare(values)
+    cached = tmp_path / "REPLICATE_CACHE" / "stylegan2" / "cifar10.pkl"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    assert needs_of(cgan_ood.STUDY, trials, values)[-1].where == str(cached)
+    users = [trial for trial in trials if trial.stage != "synthetic"]
+    assert [need.name for need in needs_of(cgan_ood.STUDY, users, values)] == ["cifar10"]
+
+
+def test_the_network_is_the_one_that_is_loaded():
+    assert preflight.NETWORK_URL == OFFICIAL_URL and preflight.NETWORK_SOURCE == OFFICIAL
 
 
 def test_the_weights_are_those_that_are_loaded():
