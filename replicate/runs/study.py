@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import numbers
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ class Outcome:
     """What a stage gives for one trial.
 
     Args:
-        metrics: name -> number; accuracies are fractions in [0, 1].
+        metrics: name -> number, Python's or NumPy's; accuracies are fractions in [0, 1].
         curves: name -> numbers, one an epoch.
         artifacts: name -> path of a file inside the trial's artifact folder.
         data: provenance of the data set, see `data_provenance`.
         wall_seconds: wall time of this trial where several ran side by side, else None.
         earlier_seconds: wall time of the processes that it was begun in, up to their checkpoints.
+
+    Raises:
+        TypeError: if a metric, or a value of a curve, is no number.
     """
 
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -39,6 +43,21 @@ class Outcome:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     wall_seconds: float | None = None
     earlier_seconds: float = 0.0
+
+    def __post_init__(self):
+        self.metrics = {name: _number(name, value) for name, value in self.metrics.items()}
+        self.curves = {
+            name: [_number(name, value) for value in values] for name, values in self.curves.items()
+        }
+
+
+def _number(name: str, value: Any) -> float:
+    """A number as JSON takes it: NumPy's scalars become Python's."""
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    raise TypeError(
+        f"Expected a number as {name!r} of an Outcome. Received: {value!r} ({type(value).__name__})"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
