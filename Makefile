@@ -25,7 +25,7 @@ help:
 	@echo "make clean              remove .venv, caches and reports; keeps runs/"
 
 $(VENV)/.installed: setup.cfg constraints.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed, for which TensorFlow has wheels; set PYTHON=python3.13")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
 	touch $@

@@ -1,7 +1,9 @@
 """`make replicate-all` with a stand-in for Python that says which module was asked for."""
 
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,14 @@ def test_a_study_that_fails_does_not_keep_the_others_from_running(replicate_all)
 def test_ctrl_c_ends_it(replicate_all):
     asked, _, code = replicate_all("cifar_dcgan", 130)
     assert asked == list(SOURCES)[:2] and code != 0
+
+
+@pytest.mark.parametrize(("minor", "refused"), [(10, True), (11, False), (13, False), (14, True)])
+def test_a_python_without_wheels_is_refused_before_anything_is_installed(
+    minor, refused, monkeypatch
+):
+    check = re.search(r"-c '(import sys; .*)'", (project_root() / "Makefile").read_text())[1]
+    monkeypatch.setattr(sys, "version_info", (3, minor, 1))
+    with pytest.raises(SystemExit) as stopped:
+        exec(check)
+    assert ("3.11 to 3.13" in str(stopped.value.code)) is refused
