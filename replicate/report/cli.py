@@ -65,11 +65,11 @@ def _write_study(page, out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report; returns 0, or 2 after one clear line where an argument is wrong."""
+    """Write the report; returns 0, or 2 after one clear line that says why not."""
     flags = parser().parse_args(argv)
     try:
         return _report(flags)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"replicate.report: {error}", file=sys.stderr)
         return 2
 
@@ -80,6 +80,13 @@ def _check_folders(flags: argparse.Namespace) -> None:
         given = getattr(flags, name)
         if given is not None and (name, given) != ("workdir", WORKDIR) and not os.path.isdir(given):
             raise FileNotFoundError(f"Expected --{name} to be a folder. Received: {given!r}")
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse a folder for the report that cannot be made or written, before it is worked out."""
+    existing = next(each for each in (out, *out.absolute().parents) if each.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise OSError(f"Expected --out to be a folder that can be written. Received: {str(out)!r}")
 
 
 def _report(flags: argparse.Namespace) -> int:
@@ -96,6 +103,8 @@ def _report(flags: argparse.Namespace) -> int:
             "Expected --publish and --check of all studies, whose numbers README holds. "
             f"Received: --study={','.join(flags.study)}"
         )
+    if not committed:
+        _check_writable(out)
     workdir = Path(os.devnull) if committed else Path(flags.workdir)
     configs = load_all(folder, flags.study)
     pages = [build_study(config, workdir, shipped, not flags.check) for config in configs]

@@ -45,8 +45,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         left = [trial for trial in trials if trial.key not in done]
         needs = needs_of(study, left, values)
     except (flags.Error, OSError, ValueError) as error:
-        print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return _refused(study, error)
     able = runnable(left, done, needs)
     described = planning.describe_plan(
         study, plan, trials, store, done, able, taken=reuse.taken_keys, needs=needs
@@ -54,12 +53,17 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     if values.plan:
         _show(described)
         return 0
-    if values.reuse_shipped:
-        print(f"{study.name}: {take_shipped(reuse, store)}")
-        done = store.done_keys(study.name)  # some may be left to another process
-        left = [trial for trial in trials if trial.key not in done]
+    try:
+        if values.reuse_shipped:
+            print(f"{study.name}: {take_shipped(reuse, store)}")
+            done = store.done_keys(study.name)  # some may be left to another process
+            left = [trial for trial in trials if trial.key not in done]
+            able = runnable(left, done, needs)
+        if able or not left:
+            store.write_plan(plan)
+    except OSError as error:
+        return _refused(study, error)
     if not left:
-        store.write_plan(plan)
         print(
             f"{study.name} {plan.label}: all {len(trials)} trials are done in {store.root}; "
             "nothing to train."
@@ -72,8 +76,13 @@ def main(study: Study, argv: list[str] | None = None) -> int:
             print(f"{study.name}: {count} trials are left out: {need.describe()}", file=sys.stderr)
     if not able:
         return 2 if in_vain(trials, needs) else 0
-    store.write_plan(plan)
     return execute(study, values, plan, trials, able, store, arguments)
+
+
+def _refused(study: Study, error: Exception) -> int:
+    """Say in one line why nothing runs; returns the exit code."""
+    print(f"{study.name}: {_one_line(error)}", file=sys.stderr)
+    return 2
 
 
 def _show(text: str) -> None:

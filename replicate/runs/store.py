@@ -258,9 +258,18 @@ class Store:
         return path
 
     def plans(self, study: str) -> list[Plan]:
-        """The plans that were started under this folder, by label."""
-        paths = sorted((self.root / study).glob(f"plans/{WHOLE}.json"))
-        return [Plan.from_json(json.loads(path.read_text())) for path in paths]
+        """The plans that were started under this folder, by label.
+
+        Raises:
+            ValueError: if a file is not a plan, naming the file.
+        """
+        plans = []
+        for path in sorted((self.root / study).glob(f"plans/{WHOLE}.json")):
+            try:
+                plans.append(Plan.from_json(json.loads(path.read_text())))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"Expected a plan. Received: {path} ({error!r})") from error
+        return plans
 
     def write_plan(self, plan: Plan) -> None:
         """Write a plan, replacing an earlier one of the same label."""

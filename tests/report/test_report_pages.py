@@ -173,6 +173,14 @@ def test_a_folder_that_was_given_must_be_there(tmp_path, capsys, flag):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_out_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main([f"--out={out}"]) == 2
+        told = f"Expected --out to be a folder that can be written. Received: {str(out)!r}\n"
+        assert capsys.readouterr().err.endswith(told)
+
+
 def test_a_broken_record_is_named(tmp_path, capsys):
     store = Store(tmp_path / "runs")
     store.write_plan(Plan("mnist_cvae", "paper", "paper", {}, ()))

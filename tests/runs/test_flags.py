@@ -93,6 +93,23 @@ def test_a_workdir_that_is_a_file_is_one_clear_line(toy, tmp_path, capsys, below
     assert captured.count("\n") == 1
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_a_workdir_that_cannot_be_written_is_one_clear_line(toy, capsys, done):
+    study, workdir = toy
+    if done:
+        assert study.main([f"--workdir={workdir}"]) == 0
+        (workdir / "toy" / "plans" / "paper.json").unlink()
+        (workdir / "toy" / "plans").rmdir()
+        (workdir / "toy" / "plans").touch()
+    else:
+        workdir.mkdir()
+        (workdir / "toy").touch()
+    capsys.readouterr()
+    assert study.main([f"--workdir={workdir}"]) == 2
+    captured = capsys.readouterr().err
+    assert str(workdir / "toy") in captured and captured.count("\n") == 1
+
+
 def test_help_lists_presets_that_the_study_has(toy, capsys):
     assert toy[0].main(["--help"]) == 0
     assert "--preset: <paper|smoke>: a set of settings" in capsys.readouterr().out

@@ -87,6 +87,15 @@ def test_plans_keep_their_trials(tmp_path):
     assert Store(tmp_path).plans("study") == [plan]
 
 
+@pytest.mark.parametrize("text", ["junk", "[]", "{}", '{"trials": [1]}'])
+def test_a_damaged_plan_is_named(tmp_path, text):
+    path = tmp_path / "study" / "plans" / "paper.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"Expected a plan. Received: {path} "):
+        Store(tmp_path).plans("study")
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, {"old": 1})
