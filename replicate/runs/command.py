@@ -31,10 +31,10 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         failed or are left; 2 if flags are bad or nothing can run; 130 if it was stopped.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    if set(arguments) & set(HELP):
-        _show(help_text(study))
-        return 0
     try:
+        if set(arguments) & set(HELP):
+            _show(help_text(study))
+            return 0
         values = parse(study, arguments)
         plan, trials = planning.make_plan(study, values)
         if not trials:
@@ -101,9 +101,9 @@ def help_text(study: Study) -> str:
     """The module's description and its flags."""
     import importlib
 
-    description = importlib.import_module(study.module).__doc__ or ""
     values = flag_values(study)
     values["preset"].help = f"<{'|'.join(presets_of(study))}>: a set of settings"
+    description = importlib.import_module(study.module).__doc__ or ""
     names = sorted(name for name in values if name not in ("flagfile", "undefok"))
     rows = []
     for name in names:

@@ -182,20 +182,41 @@ def flag_values(study) -> flags.FlagValues:
 
 
 def preset_path(study_name: str, preset: str, module: str = "") -> Path:
-    """Where the flagfile of a preset lies, if the study has that preset.
+    """Where the flagfile of a preset lies, or should lie.
 
     Args:
         study_name: the study, followed by `.<dataset>` for what a preset sets for a data set.
         preset: one of `PRESETS`.
         module: name of the study's module, beside which the flagfiles of a study outside of the
             project's `paper_configs/` are looked for.
+
+    Raises:
+        ValueError: if there is no such module.
     """
     name = f"{study_name}.{preset}.cfg"
     path = project_root() / "paper_configs" / name
-    spec = importlib.util.find_spec(module) if module and not path.exists() else None
-    if spec and spec.origin and Path(spec.origin).with_name(name).exists():
-        return Path(spec.origin).with_name(name)
-    return path
+    if path.exists() or not module:
+        return path
+    beside = _file_of(module).with_name(name)
+    return path if module.startswith("replicate.") else beside
+
+
+def _file_of(module: str) -> Path:
+    """The file of a study's module.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # no such package; a script that is running
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ValueError(
+            "Expected the importable name of the study's module as Study(module=...). "
+            f"Received: {module!r}, which cannot be found"
+        )
+    return Path(spec.origin)
 
 
 def presets_of(study) -> list[str]:
@@ -247,14 +268,16 @@ def parse(study, arguments: list[str]) -> flags.FlagValues:
         flags.Error: if a flag is unknown, its value is not allowed, or a flagfile is a preset of
             another study.
         FileNotFoundError: if the preset has no flagfile, or `--data_dir` is no folder.
+        ValueError: if the study's module cannot be found.
     """
     _refuse_presets_of_others(study, arguments)
     preset = _preset_of(arguments)
     values = flag_values(study)
     path = preset_path(study.name, preset, study.module)
     if not path.exists():
+        presets = ", ".join(presets_of(study)) or "none yet"
         raise FileNotFoundError(
-            f"Expected one of the presets {', '.join(presets_of(study))} of {study.name}. "
+            f"Expected one of the presets of {study.name} ({presets}). "
             f"Received: --preset={preset}, and no file {path}"
         )
     insert = f"--flagfile={path}"

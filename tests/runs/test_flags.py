@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from absl import flags
 
@@ -108,6 +110,31 @@ def test_a_workdir_that_cannot_be_written_is_one_clear_line(toy, capsys, done):
     assert study.main([f"--workdir={workdir}"]) == 2
     captured = capsys.readouterr().err
     assert str(workdir / "toy") in captured and captured.count("\n") == 1
+
+
+@pytest.fixture
+def pix(toy, tmp_path, monkeypatch):
+    """A study in a folder of its own, still without presets."""
+    (tmp_path / "pix.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    return dataclasses.replace(toy[0], name="pix", module="pix")
+
+
+def test_a_preset_of_one_s_own_study_is_looked_for_beside_its_module(pix, tmp_path, capsys):
+    assert pix.main([]) == 2
+    told = f"presets of pix (none yet). Received: --preset=paper, and no file {tmp_path}/pix.paper"
+    assert told in capsys.readouterr().err
+    (tmp_path / "pix.paper.cfg").write_text("--scale=9\n")
+    assert parse(pix, []).scale == 9
+
+
+@pytest.mark.parametrize("module", ["", "pixx", "no.pix"])
+@pytest.mark.parametrize("flag", ["--plan", "--help"])
+def test_a_study_s_module_that_cannot_be_found_is_named(pix, capsys, module, flag):
+    study = dataclasses.replace(pix, module=module)
+    assert study.main([flag]) == 2
+    told = f"Study(module=...). Received: {module or 'replicate.pix'!r}, which cannot be found\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_help_lists_presets_that_the_study_has(toy, capsys):
