@@ -70,7 +70,7 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: protocol first, replicate by replicate, then extensions.
 
     Raises:
-        ValueError: if more images are asked for than there are.
+        ValueError: if more images are asked for than there are, or a share of less than one.
     """
     check_sizes(values)
     trials = []
@@ -88,6 +88,12 @@ def check_sizes(values):
         raise ValueError(
             f"Expected at least as many synthetic images as --n_train={values.n_train}, which the "
             f"mixtures replace. Received: --per_class={values.per_class} for ten digits"
+        )
+    small = [p for p in values.points if round(float(p) * values.n_train) < 1]
+    if small:
+        raise ValueError(
+            f"Expected --points of at least one image of --n_train={values.n_train}. "
+            f"Received: --points={','.join(small)}"
         )
 
 

@@ -38,6 +38,7 @@ def test_inputs_are_declared_before_their_users(study):
         (MNIST, ["--preset=papper"], "--preset=papper"),
         (MNIST, ["--points=0.5,2"], "expected shares in (0, 1]"),
         (MNIST, ["--points=half"], "expected shares in (0, 1]"),
+        (MNIST, ["--points=0.000001,0.5", "--plan"], "Received: --points=0.000001\n"),
         (MNIST, ["--arms=real,mixed"], "expected any of real, synthetic"),
         (MNIST, ["--data_dir=/no/such"], "Received: '/no/such'"),
         (MNIST, ["--per_class=10"], "synthetic images"),
