@@ -43,7 +43,7 @@ def python_command(module: str, *arguments: str) -> str:
 
 
 def check_folder(flag: str, path: str | os.PathLike | None) -> None:
-    """Refuse a folder that a flag names and that is not there; None is no folder, and allowed.
+    """Refuse what a flag names and is no folder; None is allowed.
 
     Args:
         flag: its name, without dashes.
@@ -53,8 +53,9 @@ def check_folder(flag: str, path: str | os.PathLike | None) -> None:
         FileNotFoundError: if there is no such folder.
     """
     if path is not None and not os.path.isdir(path):
+        wrong = "is a file" if os.path.exists(path) else "does not exist"
         raise FileNotFoundError(
-            f"Expected --{flag} to be a folder. Received: {path!r}, which does not exist"
+            f"Expected --{flag} to be a folder. Received: {path!r}, which {wrong}"
         )
 
 

@@ -19,6 +19,7 @@ SOURCES = {  # module name -> the report that it re-runs
     "mnist_dbm": "Lee, Rothenberg, Shah (2017), Synthetic Dataset Creation (slides)",
     "cgan_ood": "Seth, Bhandari, Lakara (2023), Effects of Fake Training Data",
 }
+THREADS = ("generator", "operations", "lanes", "plain")  # see `Stage`
 
 
 @dataclasses.dataclass
@@ -76,6 +77,9 @@ class Stage:
             input -> names of the artifacts that the trial reads of it; of other inputs it may read
             all that a shipped record names.
         loads: whether a trial loads the data set that its setting `dataset` names.
+
+    Raises:
+        ValueError: if `threads` is none of these.
     """
 
     version: int
@@ -85,6 +89,13 @@ class Stage:
     group: Callable[[Trial], Any] = lambda trial: trial.key
     reads: Callable[[Trial, Any], Mapping[str, Collection[str]]] = lambda trial, context: {}
     loads: Callable[[Trial], bool] = lambda trial: True
+
+    def __post_init__(self):
+        if self.threads not in THREADS:
+            raise ValueError(
+                f"Expected threads of a Stage among {', '.join(THREADS)}. Received: "
+                f"{self.threads!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from replicate.runs.study import Outcome
+from replicate.runs.study import Outcome, Stage
 
 
 def test_numpy_s_numbers_are_stored_as_python_s():
@@ -21,3 +21,8 @@ def test_numpy_s_numbers_are_stored_as_python_s():
 def test_a_metric_that_is_no_number_is_named(values):
     with pytest.raises(TypeError, match=r"number as 'top' of an Outcome. Received: '0.5' \(str\)"):
         Outcome(*values)
+
+
+def test_a_misspelt_thread_profile_is_refused():
+    with pytest.raises(ValueError, match="among generator, .*, plain. Received: 'plane'"):
+        Stage(1, print, lambda trial: 1.0, "plane")
