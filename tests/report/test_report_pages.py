@@ -114,6 +114,11 @@ def test_how_long_generators_train_at_lite_is_told(filled, name, dataset):
     assert re.search(rf"{told} \([a-zA-Z0-9_ ,]*{name}", page)
 
 
+def test_what_the_time_of_a_run_is_stands_beside_it(filled):
+    page = " ".join((filled / "REPORT.md").read_text().split())
+    assert "Time: how long at least one of the done trials ran" in page
+
+
 def test_other_plans_stay_under_their_label(filled):
     other = rows_of(filled / "report" / "mnist_cvae" / "other_yours_smoke.csv")
     assert {row["point"] for row in other} >= {"Figure 6, p = 1"}
