@@ -289,6 +289,9 @@ def _intact(root: Path, record: Record) -> list[str]:
 
 def main(argv: list[str]) -> int:
     """Publish every study found in a workdir; returns the exit code."""
+    if {"-h", "--help"} & set(argv):
+        print(__doc__)
+        return 0
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", "runs", "folder of your records", flag_values=values)
     try:

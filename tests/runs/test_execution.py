@@ -28,7 +28,7 @@ from replicate.runs.plan import (
     make_plan,
 )
 from replicate.runs.pools import shares
-from replicate.runs.publish import _replaced, choose_shipped, publish, take_shipped
+from replicate.runs.publish import _replaced, choose_shipped, main, publish, take_shipped
 from replicate.runs.store import Record, Store
 from replicate.runs.study import Outcome, Stage, blames_trial
 from replicate.runs.trial import Trial
@@ -333,6 +333,11 @@ def test_an_older_workdir_does_not_take_the_place_of_a_newer_one(toy, tmp_path):
     assert publish(study, older, shipped) == (0, 0)
     assert shipped.latest("toy")[first.key].run_id == "second"
     assert [path.read_text() for path in shipped.root.rglob("value.txt")] == ["another"]
+
+
+def test_publish_says_what_it_does(capsys):
+    assert main(["publish", "--help"]) == 0
+    assert "python -m replicate.runs.publish --workdir=runs" in capsys.readouterr().out
 
 
 def test_weights_of_earlier_epochs_stay_in_the_workdir(toy, tmp_path, monkeypatch):
