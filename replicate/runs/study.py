@@ -17,7 +17,7 @@ SOURCES = {  # module name -> the report that it re-runs
     "cifar_dcgan": "Leung, Leung, Yu (2022), Synthetic Data Generation",
     "fruits_gan": "Sterzinger, Stippel, Zogaj (2020), Unstructured Synthetic Datasets",
     "mnist_dbm": "Lee, Rothenberg, Shah (2017), Synthetic Dataset Creation (slides)",
-    "cgan_ood": "Seth, Bhandari, Lakara (2023), Effects of Fake Training Data",
+    "cgan_ood": "Seth, Bhandari, Lakara (2023), Analyzing Effects of Fake Training Data",
 }
 THREADS = ("generator", "operations", "lanes", "plain")  # see `Stage`
 
