@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from replicate.runs.files import project_root, write_atomic
+from replicate.runs.files import nearest_existing, project_root, write_atomic
 
 WORKDIR = "runs"  # may be missing: nothing has been run yet
 
@@ -84,7 +84,7 @@ def _check_folders(flags: argparse.Namespace) -> None:
 
 def _check_writable(out: Path) -> None:
     """Refuse a folder for the report that cannot be made or written, before it is worked out."""
-    existing = next(each for each in (out, *out.absolute().parents) if each.exists())
+    existing = nearest_existing(out)
     if not (existing.is_dir() and os.access(existing, os.W_OK)):
         raise OSError(f"Expected --out to be a folder that can be written. Received: {str(out)!r}")
 

@@ -42,6 +42,12 @@ def python_command(module: str, *arguments: str) -> str:
     return shlex.join([python, "-m", module, *arguments])
 
 
+def nearest_existing(path: str | os.PathLike) -> Path:
+    """A path if it is there, else the nearest folder above it that is."""
+    path = Path(path)
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
+
+
 def check_folder(flag: str, path: str | os.PathLike | None) -> None:
     """Refuse what a flag names and is no folder; None is allowed.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from replicate.runs.environment import usable_cores
-from replicate.runs.files import check_folder, project_root
+from replicate.runs.files import check_folder, nearest_existing, project_root
 from replicate.runs.study import SOURCES
 
 PRESETS = ("paper", "lite", "quick", "smoke")
@@ -307,8 +307,7 @@ def _check_where_to_run(values) -> None:
             f"flag --workers={values.workers}: expected at most one a core, {usable_cores()} here"
         )
     check_folder("data_dir", values.data_dir)
-    workdir = Path(values.workdir)
-    existing = next(each for each in (workdir, *workdir.absolute().parents) if each.exists())
+    existing = nearest_existing(values.workdir)
     if not existing.is_dir():
         raise flags.Error(
             f"flag --workdir={values.workdir}: expected a folder; received {existing}, a file"

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from replicate.data.catalogue import CATALOGUE
 from replicate.data.inception import INCEPTION_FILE, INCEPTION_MD5, INCEPTION_URL
-from replicate.data.places import cache_root
+from replicate.data.official_network import OFFICIAL as NETWORK_SOURCE
+from replicate.data.official_network import OFFICIAL_URL as NETWORK_URL
+from replicate.data.official_network import official_path
 from replicate.data.reach import ABSENT, FETCHABLE, FOUND, reach
 from replicate.runs.study import Study
 from replicate.runs.trial import Trial
 
 INCEPTION = "InceptionV3"
 NETWORK = "NVIDIA's StyleGAN2-ADA"
-NETWORK_SOURCE = "stylegan2_ada_official"  # setting `source` of the sets that it draws
-NETWORK_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/cifar10.pkl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _keys(trials: Iterable[Trial], setting: str, value: str) -> frozenset[str]:
 
 def _network() -> tuple[str, str]:
     """State and place of the official network; one in the cache was checked with the flags."""
-    path = cache_root() / "stylegan2" / Path(NETWORK_URL).name
+    path = official_path()
     if path.is_file():
         return FOUND, str(path)
     if _answers(NETWORK_URL):

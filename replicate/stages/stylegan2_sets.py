@@ -12,18 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from replicate.data.places import cache_root
-from replicate.models.stylegan2.files import (
-    OFFICIAL_URL,
-    load_network,
-    official_network,
-    sha256_of,
-)
+from replicate.data.official_network import OFFICIAL, official_path
+from replicate.models.stylegan2.files import load_network, official_network, sha256_of
 from replicate.runs.files import project_root, write_array
 from replicate.runs.seeds import trial_seed
 
-OWN, OFFICIAL = "stylegan2_ada_own", "stylegan2_ada_official"
-GIVEN = "stylegan2_ada_given"
+OWN, GIVEN = "stylegan2_ada_own", "stylegan2_ada_given"
 SHIPPED = Path("results", "stylegan2", "cifar10", "network.safetensors")
 NEEDED = {"classes": 10, "resolution": 32, "channels": 3}  # of a network of CIFAR-10
 
@@ -112,7 +106,7 @@ def check_official() -> None:
     Raises:
         ValueError, OSError: as `load_checked`.
     """
-    cached = cache_root() / "stylegan2" / Path(OFFICIAL_URL).name
+    cached = official_path()
     if cached.is_file():
         load_checked(cached)
 
