@@ -16,15 +16,16 @@ import dataclasses
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from absl import flags
 
 from replicate.runs.files import project_root, sha256_file, write_atomic
 from replicate.runs.flags import preset_values
+from replicate.runs.lineage import Lineage
 from replicate.runs.plan import preset_trials
-from replicate.runs.store import Plan, Record, Store
+from replicate.runs.store import Plan, Record, Store, newest
 from replicate.runs.study import SOURCES, Study, load_study
 from replicate.runs.trial import Trial
 
@@ -45,6 +46,10 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
 
     Returns:
         Number of records copied, and bytes of artifacts.
+
+    Raises:
+        ValueError: if records would rest on runs of their inputs that others have taken the place
+            of and that came out differently; nothing is changed then.
     """
     begun, known = (
         {plan.label for plan in store.plans(study.name)} for store in (workdir, shipped)
@@ -55,12 +60,14 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         if preset in begun
     ]
     wanted = {trial.key for plan in plans for trial in plan.trials}
-    latest, newest = (store.latest(study.name) for store in (workdir, shipped))
+    ours, theirs = (store.records(study.name) for store in (workdir, shipped))
+    known_now = newest(theirs)
     records = [
         _shipped(record)
-        for key, record in latest.items()
-        if key in wanted and record.done and not _older(record, newest.get(key, record))
+        for key, record in newest(ours).items()
+        if key in wanted and record.done and not _older(record, known_now.get(key, record))
     ]
+    _check_lineage(study, known_now | {r.key: r for r in records}, (ours, theirs), workdir)
     done = {record.key for record in records} | shipped.done_keys(study.name)
     presets = [preset for preset in PUBLISHED if preset in begun | known]
     released = _released(study, presets, done)
@@ -75,6 +82,31 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         if WEIGHTS in record.artifacts and key not in released:  # another preset's took their place
             released_path(shipped.root, record, WEIGHTS).unlink(missing_ok=True)
     return len(records), size
+
+
+def _check_lineage(study, latest: dict[str, Record], sources, workdir: Store) -> None:
+    """Refuse records that rest on another run of an input than the one beside them."""
+    lineage = Lineage(_all_runs(*sources))
+    replaced = ((r, lineage.replaced(r, latest)) for r in latest.values() if r.done)
+    found = [(record, now) for record, now in replaced if now is not None]
+    if not found:
+        return
+    record, now = found[0]
+    own = [str(path) for r, _ in found if (path := workdir.record_path(r)).exists()]
+    by_hand = f"; of your own, remove first {own[0]}" if own else ""
+    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+    raise ValueError(
+        "Expected records that rest on the newest run of their inputs. Received: "
+        f"{len(found)} that rest on an earlier run, which came out differently, such as "
+        f"{record.trial.describe()}, "
+        f"made with another {now.trial.describe()} than that of run {now.run_id}. Nothing of "
+        f"{study.name} is published. Make them anew: {study.module} with --reuse_shipped leaves "
+        f"such shipped records out{by_hand}{more}"
+    )
+
+
+def _all_runs(*sources: Mapping[str, list[Record]]) -> Iterator[Record]:
+    return (record for records in sources for runs in records.values() for record in runs)
 
 
 def _older(record: Record, other: Record) -> bool:
@@ -192,19 +224,22 @@ def choose_shipped(study: Study, trials: list[Trial], store: Store) -> Reuse:
         store: the workdir.
     """
     shipped = Store(project_root() / "results")
-    theirs, mine = (
-        {k: r for k, r in each.items() if r.done}
-        for each in (shipped.latest(study.name), store.latest(study.name))
-    )
+    sources = [each.records(study.name) for each in (shipped, store)]
+    theirs, mine = ({k: r for k, r in newest(each).items() if r.done} for each in sources)
+    lineage = Lineage(_all_runs(*sources))
     inputs = _Inputs({**theirs, **mine})
     read: dict[str, set[str]] = defaultdict(set)  # input's key -> artifacts that are needed of it
     reuse = Reuse()
     for trial in reversed(trials):
         record, own = theirs.get(trial.key), mine.get(trial.key)
+        outdated = record is not None and lineage.replaced(record, mine) is not None
         if own is not None:
-            if not _lacks_artifacts(own, record, read[trial.key]):
+            taken = record is not None and own.run_id == record.run_id
+            if not (taken and (outdated or _lacks_artifacts(own, record, read[trial.key]))):
                 continue
             reuse.dropped.append(own)
+        if outdated:
+            record = None
         released = [] if record is None else _intact(shipped.root, record)
         if record is None or not read[trial.key].issubset(released):
             for key, names in _artifacts_read(study, trial, inputs, theirs):
@@ -267,13 +302,10 @@ def take_shipped(reuse: Reuse, store: Store) -> str:
     return f"{taken} shipped records taken into {store.root}{more}"
 
 
-def _lacks_artifacts(own: Record, shipped: Record | None, needed: Collection[str]) -> bool:
-    """Whether a workdir's record was taken from the shipped ones without what is needed of it."""
-    return (
-        shipped is not None
-        and own.run_id == shipped.run_id
-        and own.artifacts.keys() <= shipped.artifacts.keys()
-        and not own.artifacts.keys() >= set(needed)
+def _lacks_artifacts(own: Record, shipped: Record, needed: Collection[str]) -> bool:
+    """Whether a record was taken from a shipped one without what is needed of it."""
+    return own.artifacts.keys() <= shipped.artifacts.keys() and not own.artifacts.keys() >= set(
+        needed
     )
 
 
@@ -303,12 +335,17 @@ def main(argv: list[str]) -> int:
     if not workdir.root.is_dir():
         print(f"Expected a workdir. Received: {values.workdir!r}, no folder", file=sys.stderr)
         return 2
-    shipped = Store(project_root() / "results")
+    shipped, code = Store(project_root() / "results"), 0
     for study in SOURCES:
         if (workdir.root / study).is_dir():
-            count, size = publish(load_study(f"replicate.{study}"), workdir, shipped)
+            try:
+                count, size = publish(load_study(f"replicate.{study}"), workdir, shipped)
+            except ValueError as error:
+                print(f"publish: {error}", file=sys.stderr)
+                code = 1
+                continue
             print(f"{study}: {count} records, {size / 1e6:.1f} MB of artifacts published")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

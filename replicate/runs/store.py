@@ -19,7 +19,7 @@ import dataclasses
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,14 @@ class Plan:
         return cls(value["study"], value["label"], value["preset"], value["overrides"], trials)
 
 
+def newest(records: Mapping[str, list[Record]]) -> dict[str, Record]:
+    """One record a key: the newest that is done, else the newest failure."""
+    return {
+        key: max(runs, key=lambda record: (record.done, record.created, record.run_id))
+        for key, runs in records.items()
+    }
+
+
 def _lines(path: Path):
     with open(path) as file:
         for number, line in enumerate(file, 1):
@@ -173,10 +181,7 @@ class Store:
 
     def latest(self, study: str) -> dict[str, Record]:
         """One record a key: the newest that is done, else the newest failure."""
-        return {
-            key: max(records, key=lambda r: (r.done, r.created, r.run_id))
-            for key, records in self.records(study).items()
-        }
+        return newest(self.records(study))
 
     def done_keys(self, study: str) -> set[str]:
         """Keys that have a finished record, read from file names and one field, for speed."""
@@ -201,7 +206,7 @@ class Store:
         Raises:
             FileExistsError: if this run of the trial is there already; nothing is overwritten.
         """
-        path = self._path(record)
+        path = self.record_path(record)
         if path.exists():
             raise FileExistsError(f"Expected a new record. Received: {path}")
         write_json(path, record.to_json())
@@ -209,9 +214,10 @@ class Store:
 
     def drop(self, record: Record) -> None:
         """Remove a record of a workdir, if it is there; the trial counts as not done then."""
-        self._path(record).unlink(missing_ok=True)
+        self.record_path(record).unlink(missing_ok=True)
 
-    def _path(self, record: Record) -> Path:
+    def record_path(self, record: Record) -> Path:
+        """Where a workdir has a record."""
         name = f"{record.key}.{record.run_id}.json"
         return self.root / record.trial.study / "records" / name
 
@@ -237,7 +243,7 @@ class Store:
             ValueError: if its SHA-256 is not the recorded one. Either names the record without
                 which the next run makes the artifact anew.
         """
-        advice = f"To make it anew, remove {self._path(record)} and run the same command"
+        advice = f"To make it anew, remove {self.record_path(record)} and run the same command"
         if name not in record.artifacts:
             raise FileNotFoundError(
                 f"Expected {name!r} of {record.trial.describe()}. Received: a record without it, "
