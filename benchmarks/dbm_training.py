@@ -10,7 +10,7 @@ runs in a fresh process, and the contenders take turns, so that each round is a 
 under the same load. First steps (tracing) are timed apart. "Operations side by side" is how a
 single training runs: an operation has one thread, and the batch's mean field is worked on in lots.
 "Trainings side by side" is one training a core, with one thread each, as `--workers` runs them: a
-step's time is that of a step of any of them, and the rate of products is the sum of theirs.
+step's time is the wall time over the steps of all, and the rate of products is the sum of theirs.
 """
 
 import os
@@ -232,7 +232,7 @@ sigmoids and updates of weights take time but count nothing. Contenders take tur
 
 * "operations side by side": how a training runs alone, one thread an operation.
 * "trainings side by side": one training a core, of one thread each, as `--workers` runs them; the
-  time is that of a step of any of them.
+  time is the wall time over the steps of all.
 * "sgemm": the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same
   processes, before and after. The goal is a share of {GOAL:.0%}.
 * "first steps": holds tracing.

@@ -130,7 +130,7 @@ def compare_repeats(script, names, args, told):
 def side_by_side(script, contender, variable, *arguments):
     """Returns what copies of a contender, one on each core, do together, as one row.
 
-    A step's time is that of a step of any of them, the rate of matrix products the sum of theirs.
+    A step's time is the wall time over the steps of all, the rate of matrix products the sum.
     A copy is told its core by an environment variable, as `--workers` tells it.
     """
     command = [sys.executable, str(pathlib.Path(script).resolve()), f"--contender={contender}"]

@@ -149,9 +149,10 @@ Written by `python benchmarks/training_pace.py --publish`; raw numbers in
 `benchmarks/results/training_pace.json`.
 
 What the predicted times of `--plan` rest on: a training step of each network, float32, with the
-threads of a run. Classifiers train side by side, one a core, and a step's time is that of a step of
-any of them; a generator has all cores. Contenders take turns in {paired.rounds_of(report)} rounds,
-each in a fresh process. The machine should do nothing else meanwhile.
+threads of a run. Classifiers train side by side, one a core, and a step's time is the wall time
+over the steps of all; a generator has all cores. Contenders take turns in
+{paired.rounds_of(report)} rounds, each in a fresh process. The machine should do nothing else
+meanwhile.
 
 {table(report)}
 

@@ -1,6 +1,8 @@
 """Leung, Leung and Yu (2022): ten DCGANs on CIFAR-10 and one CNN in five experiments.
 
     python -m replicate.cifar_dcgan --epochs=100              the report's protocol (preset paper)
+    python -m replicate.cifar_dcgan --extensions=learning_rate,joint,other_scale
+                                                              with what H11, K5, K6 and K7 need
     python -m replicate.cifar_dcgan --classes=horse,cat       some of the ten generators, no CNN
     python -m replicate.cifar_dcgan --preset=lite --plan      print what would run, and for how long
 

@@ -77,6 +77,7 @@ def _compare(train, held_out, synthetic, seed):
         "precision_heldout": ideal.precision,
         "recall_heldout": ideal.recall,
         "diversity_ratio": diversity_ratio(train, synthetic[: len(train)]),
+        "diversity_heldout": diversity_ratio(train, held_out),
         "copy_share": copy_share(found.distances, found_held_out.distances),
         "nearest_median": float(np.median(found.distances)),
         "nearest_median_heldout": float(np.median(found_held_out.distances)),

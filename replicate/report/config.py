@@ -14,7 +14,7 @@ from replicate.report.digitised import read_rows
 
 ROW_FIELDS = frozenset(
     ("reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored")
-    + ("alternatives", "best_over", "n_test", "line")
+    + ("alternatives", "best_over", "n_test", "line", "inputs")
 )
 REFERENCE_FIELDS = frozenset({"series", "value"})
 
@@ -33,6 +33,8 @@ class Selector:
         free: settings whose base value is not implied.
         best_over: one setting with values: the largest number over them, replicate by replicate.
         needs: what its trials need that may not be here, for the reason why they were not run.
+        inputs: whether trials of one input share what they have of it; not where a trial has an
+            input that its number does not rest on, such as a set that it is tested on besides.
     """
 
     stage: str
@@ -44,6 +46,7 @@ class Selector:
     free: tuple[str, ...] = ()
     best_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs: str = ""
+    inputs: bool = True
 
     def at(self, **settings: Any) -> Selector:
         """The same selector with further settings."""
@@ -188,6 +191,7 @@ def _cells(block: Mapping[str, Any], folder: Path) -> list[Cell]:
             epoch,
             best_over=row.get("best_over", {}),
             needs=block.get("needs", ""),
+            inputs=row.get("inputs", True),
         )
         label = row.get("label") or format_settings(point | ({"epoch": epoch} if epoch else {}))
         unscored = row.get("unscored", block.get("unscored", ""))
@@ -235,6 +239,7 @@ def _series(name: str, entry: Mapping[str, Any]) -> Series:
         entry.get("curve", ""),
         best_over=entry.get("best_over", {}),
         needs=entry.get("needs", ""),
+        inputs=entry.get("inputs", True),
     )
     over = tuple(entry.get("over", range(1, entry.get("count", 0) + 1)))
     return Series(name, entry["label"], selector, entry.get("x", ""), over)

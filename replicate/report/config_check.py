@@ -19,7 +19,7 @@ KINDS = ("verdict", "indicative", "none")
 # Fields of an entry: those it must have | those it may have | those of which it has exactly one.
 STUDY = "id module title authors date summary code reference data reported_cost | classes"
 RULES = "alpha interval minimum_replicates verdicts"
-SERIES = "label stage | settings x over count best_over needs | metric curve"
+SERIES = "label stage | settings x over count best_over needs inputs | metric curve"
 BLOCK = (
     "id where what provenance stage | settings metric curve n n_test unscored tag needs | rows file"
 )
@@ -140,6 +140,8 @@ def _check_fields(entry: Any, fields: str, place: str, also: Collection[str] = (
             _refuse(f"text as {name}", place, repr(value))
         if name == "settings" and not isinstance(value, Mapping):
             _refuse("a table as settings", place, repr(value))
+        if name == "inputs" and not isinstance(value, bool):
+            _refuse("true or false as inputs", place, repr(value))
     given = [name for name in either if name in entry]
     if either and len(given) != 1:
         _refuse(f"one of the fields {', '.join(either)}", place, " and ".join(given) or "none")

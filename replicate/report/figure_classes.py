@@ -183,6 +183,11 @@ def draw_bars(axes, sides, names: list[Any], reported: Mapping[Any, float]) -> N
             places, [i.mean for i in several], width, yerr=half if any(half) else None, capsize=2,
             color=COLOURS[side], ecolor="#555555", label=named(side, view),
         )  # fmt: skip
+        for place, interval in zip(places, several, strict=True):
+            if not interval.mean:  # no bar is no missing number
+                axes.annotate(
+                    "0", (place, 0), (0, 2), textcoords="offset points", ha="center", fontsize=8
+                )
     if reported:
         axes.plot(
             [names.index(name) for name in reported], list(reported.values()),

@@ -373,7 +373,8 @@ class View:
             if value is None:
                 continue
             values[trial.replicate], keys[trial.replicate] = value, trial.key
-            groups[trial.replicate] = " ".join(sorted(self._roots(trial)))
+            roots = self._roots(trial) if selector.inputs else ()
+            groups[trial.replicate] = " ".join(sorted(roots))
             routes |= self.routes_of(trial.key)
             contents |= _contents(record)
         problem = "" if values else _absence(trials, failed, self.records, selector)

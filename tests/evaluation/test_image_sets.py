@@ -69,4 +69,5 @@ def test_few_modes_have_high_precision_and_low_recall(real):
     metrics = compare_image_sets(train, held_out, narrow).metrics
     assert metrics["precision"] > 0.95 and metrics["recall"] < 0.1
     assert metrics["diversity_ratio"] < 0.25
+    assert metrics["diversity_heldout"] == pytest.approx(1, abs=0.05)
     assert metrics["frechet"] > 3 * metrics["frechet_heldout"]

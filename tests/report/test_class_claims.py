@@ -1,17 +1,22 @@
 """Claims whose units are classes, series without an x and over metrics, on cifar_dcgan's file."""
 
 import dataclasses
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from report_stores import only, trials_of
 
+from replicate.report.cells import measure
 from replicate.report.claim_tests import gather
 from replicate.report.claims import evaluate, judge_view
+from replicate.report.config_check import check
 from replicate.report.tables import claims_table, extras_tables
 from replicate.report.views import EVERY, views_of
 
 STUDY = "cifar_dcgan"
+PATH = Path(__file__).parents[2] / "paper_configs" / f"{STUDY}.toml"
 MADE = {"arch": "a", "gan_loss": "nonsaturating", "learning_rate_d": 0.0002}
 KLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -27,12 +32,12 @@ def evaluation(klass, metrics, point="last", extractor="classifier", replicate=0
     return trial("evaluation", replicate, inputs, **settings), metrics
 
 
-def classifiers(arm, metrics, n=10, generators=1):
+def classifiers(arm, metrics, n=10, generators=1, **changed):
     """Replicates of an arm; `metrics` maps a name to its mean or to one number a replicate.
 
     Curves (lists) and artifacts (dictionaries) are those of every replicate.
     """
-    settings = {"arm": arm, "scale": "same", "kernel": 3}
+    settings = {"arm": arm, "scale": "same", "kernel": 3} | changed
     results = []
     for r in range(n):
         drawn = {
@@ -201,6 +206,84 @@ def test_a_bound_from_below(seen, study, mean, verdict):
     judged = judge_view(only(study, "H1"), view)["H1"]
     assert judged.verdict == verdict
     assert judged.reason == "one generator: interval excludes generator variance"
+
+
+REAL, SYNTHETIC = "test_accuracy_real_selected", "test_accuracy_synthetic_selected"
+E1, E2 = "val_accuracy_synthetic_e1", "val_accuracy_synthetic_e2"
+JOINT, OTHER = {"source": "joint"}, {"scale": "other"}
+
+
+@pytest.mark.parametrize(
+    "name, holding, failing",
+    [  # arm, number on record, its value where the claim holds and where it does not
+        ("H2", [("synthetic", {}, {E1: 0.99, E2: 0.99, SYNTHETIC: 0.999})], {E1: 0.9}),
+        ("H2", [("synthetic", {}, {E1: 0.99, E2: 0.99, SYNTHETIC: 0.999})], {E2: 0.9}),
+        ("H2", [("synthetic", {}, {E1: 0.99, E2: 0.99, SYNTHETIC: 0.999})], {SYNTHETIC: 0.985}),
+        ("H3", [("real", {}, {REAL: 0.7, SYNTHETIC: 0.5})], {SYNTHETIC: 0.75}),
+        (
+            "H4",
+            [("synthetic", {}, {REAL: 0.14}), ("real", {}, {SYNTHETIC: 0.5})],
+            {SYNTHETIC: 0.1},
+        ),
+        ("H7", [("synthetic", {}, {"vehicle_share_real_selected": 0.9})], 0.6),
+        ("K1", [("label_shuffled", {}, {REAL: 0.1, SYNTHETIC: 0.1})], {REAL: 0.15}),
+        ("K1", [("label_shuffled", {}, {REAL: 0.1, SYNTHETIC: 0.1})], {SYNTHETIC: 0.05}),
+        ("K2", [("real_vs_synthetic", {}, {"test_accuracy_selected": 0.99})], 0.8),
+        ("K3", [("real_half", {}, {REAL: 0.6}), ("mixed_matched", {}, {REAL: 0.65})], 0.55),
+        ("K4", [("mixed", {}, {REAL: 0.7}), ("real_twice", {}, {REAL: 0.75})], 0.65),
+        ("K5", [("synthetic", {}, {E1: 0.99}), ("synthetic", JOINT, {E1: 0.8})], 0.985),
+        ("K6", [("synthetic", {}, {REAL: 0.2}), ("synthetic", JOINT, {REAL: 0.3})], 0.1),
+        (
+            "K7",
+            [
+                *(("synthetic", {}, {REAL: 0.2}), ("real", {}, {SYNTHETIC: 0.5})),
+                *(("real", OTHER, {SYNTHETIC: 0.4}), ("synthetic", OTHER, {REAL: 0.1})),
+            ],
+            0.3,
+        ),
+        (
+            "K7",
+            [
+                *(("synthetic", {}, {REAL: 0.2}), ("real", {}, {SYNTHETIC: 0.5})),
+                *(("synthetic", OTHER, {REAL: 0.1}), ("real", OTHER, {SYNTHETIC: 0.4})),
+            ],
+            0.6,
+        ),
+    ],
+)
+def test_each_claim_has_a_direction_and_a_bound(seen, study, name, holding, failing):
+    """It is supported, and contradicted as soon as one number of its last arm is another."""
+
+    def verdict(arms, label):
+        results = []
+        for i, (arm, changed, metrics) in enumerate(arms):
+            noisy = {metric: mean + NOISE[i] / 4 for metric, mean in metrics.items()}
+            results += classifiers(arm, noisy, **changed)
+        return judge_view(only(study, name), seen(results, label))[name].verdict
+
+    assert verdict(holding, "paper") == "supported"
+    arm, changed, metrics = holding[-1]
+    other = failing if isinstance(failing, dict) else dict.fromkeys(metrics, failing)
+    assert verdict([*holding[:-1], (arm, changed, metrics | other)], "other") == "contradicted"
+
+
+@pytest.mark.parametrize("generators", [1, 2])
+def test_a_network_of_real_images_rests_on_no_generator(seen, study, generators):
+    """Its trial has the sets that it is tested on as inputs."""
+    metrics = {REAL: 0.7 + NOISE[0], SYNTHETIC: 0.5 + NOISE[1]}
+    view = seen(classifiers("real", metrics, generators=generators))
+    on_real, on_synthetic = (
+        view.sample(study.series[name].selector) for name in ("real_on_real", "real_on_synthetic")
+    )
+    assert set(on_real.groups.values()) == {""} and not on_real.one_generator
+    assert len(set(on_synthetic.groups.values())) == generators
+    rows = {cell.label: measure(cell, view) for cell in study.cells}
+    said = "one generator: interval excludes generator variance"
+    assert rows["1: real, tested on real"].reason == ""
+    assert rows["4: real, tested on synthetic"].reason == (said if generators == 1 else "")
+    wrong = PATH.read_text().replace("inputs = false", 'inputs = "no"')
+    with pytest.raises(ValueError, match="Expected true or false as inputs"):
+        check(tomllib.loads(wrong))
 
 
 def test_merged_images_need_the_real_test_set(seen, study):
