@@ -478,3 +478,25 @@ def test_another_curve_is_refused(tmp_path):
     (tmp_path / PATH.name).write_text(PATH.read_text())
     with pytest.raises(ValueError, match="Expected .*fig12a.csv with SHA-256"):
         load(tmp_path / PATH.name)
+
+
+@pytest.mark.parametrize(
+    "half, whole",
+    zip([f"K{n}" for n in range(10, 19)], "T5 T8 T9 T12 T15 T13 K1 K2 K9".split(), strict=True),
+)
+def test_halves_test_what_the_whole_tests_on_fruit(study, half, whole):
+    """Same arms, same margins; none of them is about digits."""
+    claims = {claim.id: claim for claim in study.claims}
+
+    def bare(test):
+        return {name: value for name, value in test.items() if name != "label"}
+
+    fruits = [
+        bare(test)
+        for test in claims[whole].tests
+        if not any(
+            isinstance(value, dict) and value["series"].startswith("m_") for value in test.values()
+        )
+    ]
+    assert fruits == [bare(test) for test in claims[half].tests]
+    assert claims[half].where.endswith(f"{whole} on FIDS30 alone") and claims[half].control
