@@ -52,7 +52,7 @@ class Found:
         side: `"shipped"` or `"yours"`.
         label: the preset.
         effect: the effect; None if an arm was not run.
-        reason: why there is none.
+        reason: why there is none, or what its interval leaves out.
         settled: whether preset, data and number of repeats allow a verdict.
     """
 
@@ -139,9 +139,10 @@ def _found(difference: Difference, view: View) -> Found:
         effect = run_test(data, difference.test)
     except NotRun as reason:
         return Found(view.side, view.label, None, str(reason))
-    minimum = view.config.rules["minimum_replicates"]
-    settled = not qualified(pooled_sample([data]), view.kind, minimum)[0]
-    return Found(view.side, view.label, effect, settled=settled)
+    sample = pooled_sample([data])
+    settled = not qualified(sample, view.kind, view.config.rules["minimum_replicates"])[0]
+    reason = "one generator" if sample.one_generator else ""
+    return Found(view.side, view.label, effect, reason, settled)
 
 
 def _text(found: Found) -> str:
@@ -149,8 +150,8 @@ def _text(found: Found) -> str:
         return f"not run: {found.reason}"
     e = found.effect
     interval = f" [{e.low:+.4f}, {e.high:+.4f}]" if e.n > 1 else ""
-    note = f", {e.note}" if e.note else ""
-    return f"{e.effect:+.4f}{interval}, n = {e.n}{note} ({found.label})"
+    notes = "".join(f", {note}" for note in (e.note, found.reason) if note)
+    return f"{e.effect:+.4f}{interval}, n = {e.n}{notes} ({found.label})"
 
 
 def tables(across: Across, sides: Sequence[str] = SIDES) -> list[Table]:

@@ -113,7 +113,7 @@ def measure(cell: Cell, view: View | None) -> Measured:
     if cell.n_test:
         sampling = held_out.exact_half_width(cell.reported, cell.n_test, interval.mean)
         interval = held_out.widened(interval, view.fewest(cell.selector, COUNT, cell.n_test))
-    settled = not verdict
+    settled = not verdict or (bool(cell.unscored) and verdict == "inconclusive")  # few will do
     if cell.unscored:
         verdict, reason = "none", cell.unscored
     if not verdict and cell.tag == "F":
@@ -143,13 +143,13 @@ def first_run(found: Sequence[Any]) -> Any:
         found: `Measured` or `Judged`, one a view, in the order of the views.
 
     Returns:
-        The word chosen; where the first view has not run it and another has, its reason says so.
+        The word chosen; where it is not that of the first view, its reason names the view.
     """
     chosen = one_of(found)
-    if found[0].run or not chosen.run:
+    if chosen is found[0] or not chosen.run:
         return chosen
-    reason = "; ".join(filter(None, (f"run at {chosen.label} only", chosen.reason)))
-    return dataclasses.replace(chosen, reason=reason)
+    told = f"at {chosen.label}" if found[0].run else f"run at {chosen.label} only"
+    return dataclasses.replace(chosen, reason="; ".join(filter(None, (told, chosen.reason))))
 
 
 def compare(config: StudyConfig, sides: Mapping[str, Sequence[View]]) -> list[CellResult]:

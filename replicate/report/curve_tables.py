@@ -15,7 +15,9 @@ def _verdicts(points: Sequence[Measured]) -> str:
         name = {"none": "no verdict"}.get(point.verdict, point.verdict)
         counts[name] = counts.get(name, 0) + 1
     told = ", ".join(f"{n} {name}" for name, n in counts.items())
-    reasons = dict.fromkeys(p.reason for p in points if p.verdict == "not run" and p.reason)
+    said = [p.reason for p in points if p.reason]
+    told_alone = [p.reason for p in points if p.reason and p.verdict == "not run"]
+    reasons = dict.fromkeys(r for r in said if r in told_alone or said.count(r) > len(points) / 2)
     return f"{told} ({'; '.join(reasons)})" if reasons else told
 
 

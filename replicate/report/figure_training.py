@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from replicate.evaluation.held_out import exact_interval
+from replicate.evaluation.held_out import exact_interval, widened
 from replicate.evaluation.learning_curves import smoothed
 from replicate.evaluation.statistics import Interval
 from replicate.report.config import Cell, Selector
@@ -45,13 +45,16 @@ class Curve:
         return f"n = {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
 
 
-def _measured(view: View, selector: Selector, by_steps: bool) -> Curve | None:
+def _measured(view: View, selector: Selector, by_steps: bool, n_test: int) -> Curve | None:
+    """A view's curve; of accuracies on few images (`n_test`) with the sampling of ours."""
     points, routes = [], frozenset()
+    count = view.fewest(selector, "n_val", n_test) if n_test else 0
     for epoch in view.points(selector, "epoch"):
         sample = view.sample(dataclasses.replace(selector, epoch=epoch))
         if not sample.n:
             break
-        points.append(interval_of(sample))
+        interval = interval_of(sample)
+        points.append(widened(interval, count) if count else interval)
         routes |= sample.routes
     if not points:
         return None
@@ -126,7 +129,8 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     `arms` lists `{ label, settings, reported, reported_steps }`: which trials, the line among the
     reported cells that shows the same, and the steps that one of its epochs had. `panels` lists
     `{ curve, ylabel, reported, n_test, log }`: a block of reported cells, the number of test images
-    where they are few. `x` is `"epoch"` or `"steps"`, for which records hold `steps_per_epoch`.
+    where they are few: bands then hold the sampling of ours. `x` is `"epoch"` or `"steps"`, for
+    which records hold `steps_per_epoch`.
     """
     panels, by_steps = entry["panels"], entry.get("x", "epoch") == "steps"
     figure.set_size_inches(9.6, 4.4)
@@ -148,7 +152,7 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
             selector = selector_of(entry["source"], **arm["settings"])
             selector = dataclasses.replace(selector, curve=panel["curve"])
             for side, view in source.views():
-                curve = _measured(view, selector, by_steps)
+                curve = _measured(view, selector, by_steps, panel.get("n_test", 0))
                 if curve is None:
                     continue
                 _draw_measured(axes, curve, colour, styles[side])
@@ -157,7 +161,7 @@ def training(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
                 said.setdefault(name, {})[arm["label"]] = curve.n
                 routes[name] = routes.get(name, frozenset()) | curve.routes
         _finish(axes, panel, by_steps)
-        if "n_test" in panel:
+        if {"n_test", "reported"} <= panel.keys():
             _draw_sampling(axes, source, panel, axes.get_xlim()[1])
     if not said and not any("reported" in panel for panel in panels):
         figure.clear()

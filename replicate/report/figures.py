@@ -93,23 +93,23 @@ def draw(entry: Mapping[str, Any], source: Source, pictures: bool = True) -> Dra
     """
     if entry["kind"] not in KINDS:
         raise ValueError(f"Expected one of {sorted(KINDS)}. Received: kind={entry['kind']!r}")
-    ranks = [None] if entry.get("every_run") else _ranks(source, entry.get("prefer"))
+    if "prefer" in entry:
+        source = _preferring(source, entry["prefer"])
     tried = []
-    for rank in ranks:
+    for rank in [None] if entry.get("every_run") else source.ranks:
         tried.append(_draw(entry, dataclasses.replace(source, rank=rank), pictures))
         if tried[-1].measured:
             return tried[-1]
     return tried[0]
 
 
-def _ranks(source: Source, label: str | None) -> list[int]:
-    """In which order a figure asks the runs: those with the label, then as they are ranked."""
-
-    def labelled(rank):
-        runs = (views[rank] for views in source.sides.values() if rank < len(views))
-        return any(view.label == label for view in runs)
-
-    return sorted(source.ranks, key=lambda rank: not labelled(rank))
+def _preferring(source: Source, label: str) -> Source:
+    """A source whose sides begin with the run of a label; the others as they were ranked."""
+    sides = {
+        side: sorted(views, key=lambda view: view.label != label)
+        for side, views in source.sides.items()
+    }
+    return dataclasses.replace(source, sides=sides)
 
 
 def _draw(entry: Mapping[str, Any], source: Source, pictures: bool) -> Drawn:

@@ -156,12 +156,18 @@ def _extensions(module: str, label: str) -> set[str]:
     return {trial.key for trial in preset_trials(study, label)} - protocol_keys(study, label)
 
 
+def _data(view: View) -> list[str]:
+    """The data sets behind a view's finished trials, each with its route."""
+    data = (record.data for record in view.done)
+    return sorted({f"{each['name']} ({each['route']})" for each in data if each.get("route")})
+
+
 def runs_table(pages: list[StudyPage]) -> tables.Table:
     """Every plan of every study: how far it is and what it rests on."""
     rows = []
     for page in pages:
         for view in page.views:
-            routes = ", ".join(view.routes) or "-"
+            routes = ", ".join(_data(view)) or "-"
             told = (SAYS[view.kind], _replicates(view), _progress(view))
             time = duration(view.elapsed_seconds)
             rows.append((page.module, view.side, view.label, *told, time, routes))

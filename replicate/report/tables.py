@@ -191,10 +191,11 @@ def extras_tables(
 ) -> list[Table]:
     """Numbers without a reported counterpart, a row a point.
 
-    Points that `views` have not run are looked for in `others`. With `metric`, the same points
-    under the base settings stand beside; with `metrics`, a column each. With `every_run`, all
-    runs give rows. Where `n_test` is given they are accuracies on so many images; it is a number,
-    or the metric by which each record says it.
+    A point is read from the first of `views` and `others` that has run it at a preset which gives
+    verdicts, else from the first that has run it, as numbers and claims are. With `metric`, the
+    same points under the base settings stand beside; with `metrics`, a column each. With
+    `every_run`, all runs give rows. Where `n_test` is given they are accuracies on so many images;
+    it is a number, or the metric by which each record says it.
     """
     views, others = list(views), list(others)
     return [
@@ -211,17 +212,24 @@ def _extra(entry: Mapping[str, Any], columns: tuple[str, ...], rows: list) -> Ta
     return Table(f"extra_{entry['id']}", title, columns, tuple(rows), len(rows) > 5)
 
 
-def _measured_rows(entry: Mapping[str, Any], rows: list, others: list[View]) -> list:
-    """Rows of `others` only where no other row of the side has the point; see `extras_tables`."""
+def _measured_rows(
+    entry: Mapping[str, Any], rows: list, views: list[View], others: list[View]
+) -> list:
+    """One row of each point of a side, see `extras_tables`; of points not run that of `views`."""
+    kinds = {(view.side, view.label): view.kind for view in views + others}
     spare = {(view.side, view.label) for view in others}
     asked = slice(3, None if "metrics" in entry else 4)  # base settings alone are no measurement
     run = [row for row in rows if any(", n = " in text for text in row[asked])]
     if entry.get("every_run"):
         return run or rows
-    own = {(row[0], row[2]) for row in run if row[:2] not in spare}
-    more = [row for row in run if row[:2] in spare and (row[0], row[2]) not in own]
-    found = {(row[0], row[2]) for row in more}
-    return [row for row in rows if row[:2] not in spare and (row[0], row[2]) not in found] + more
+    chosen = {}
+    for row in sorted(run, key=lambda row: kinds[row[:2]] != "verdict"):  # keeps their order
+        chosen.setdefault((row[0], row[2]), row)
+
+    def kept(row):
+        return chosen[row[0], row[2]] is row if (row[0], row[2]) in chosen else row[:2] not in spare
+
+    return [row for row in rows if kept(row)]
 
 
 def _arm_table(entry: Mapping[str, Any], views: list[View], others: list[View]) -> Table:
@@ -234,7 +242,7 @@ def _arm_table(entry: Mapping[str, Any], views: list[View], others: list[View]) 
             plain = Selector(entry["stage"], base, entry["metric"])
             texts = [_sample_text(view, selector) for selector in (arm.at(**point), plain)]
             rows.append((view.side, view.label, format_settings(point), *texts))
-    rows = _measured_rows(entry, rows, others)
+    rows = _measured_rows(entry, rows, views, others)
     return _extra(entry, ("side", "run", "point", "this arm", "base settings"), rows)
 
 
@@ -250,7 +258,7 @@ def _metrics_table(entry: Mapping[str, Any], views: list[View], others: list[Vie
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
             rows.append((view.side, view.label, format_settings(point), *texts))
-    rows = _measured_rows(entry, rows, others)
+    rows = _measured_rows(entry, rows, views, others)
     names = tuple(metric.replace("_", " ") for metric in metrics)
     return _extra(entry, ("side", "run", "point", *names), rows)
 

@@ -7,6 +7,7 @@ import pytest
 from report_stores import only
 
 from replicate.report import across, claim_entries, csv_files, figures
+from replicate.report.cells import first_run, measure
 from replicate.report.figure_base import Source
 from replicate.report.pages import build_study, counts_table
 from replicate.report.tables import extras_tables
@@ -85,6 +86,8 @@ def test_a_run_that_has_only_begun_judges_what_it_has_repeated_enough(fake, lay,
     assert (c7.label, c7.verdict) == ("lite", "not run")
     numbers = {r.cell.label: r.sides["yours"].label for r in page.cells if r.cell.block == "fig6"}
     assert (numbers["p = 1"], numbers["p = 0.4"]) == ("paper", "lite")
+    told = {r.cell.label: r.sides["yours"].reason for r in page.cells if r.cell.block == "fig6"}
+    assert told["p = 1"] == "at paper" and c1.reason.startswith("at paper")
     (row,) = counts_table([page], "claims").rows
     assert row[1] == "yours (lite, paper)" and row[2] == "1"
 
@@ -114,6 +117,47 @@ def test_a_figure_may_prefer_a_run(page, monkeypatch):
     for label, shown in (("lite", "lite"), ("paper", "paper"), ("other", "paper")):
         drawn = figures.draw({**entry, "prefer": label}, source, pictures=False)
         assert f"({shown})" in drawn.caption
+
+
+def test_a_preferred_run_is_asked_for_on_either_side(page, monkeypatch):
+    """Shipped paper may come second where yours is the only one."""
+    monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))
+    entry = next(figure for figure in page.config.figures if figure["id"] == "fig6")
+    paper, lite = page.sides["yours"]
+    sides = {"shipped": [lite, paper], "yours": [paper]}
+    source = Source(page.config, sides, paper.store.root)
+    drawn = figures.draw({**entry, "prefer": "paper"}, source, pictures=False)
+    assert "shipped (paper)" in drawn.caption and "lite" not in drawn.caption
+
+
+def test_an_arm_is_read_from_the_run_that_gives_verdicts(page):
+    """Whatever run leads; where none gives them, from the one that leads."""
+    paper, lite = page.sides["yours"]
+    entry = {
+        "id": "any", "title": "any", "what": "any", "stage": "classifier", "settings": {},
+        "metrics": ["test_accuracy"], "by": ["arm", "p"],
+    }  # fmt: skip
+    config = dataclasses.replace(page.config, extras=(entry,))
+    (table,) = extras_tables(config, [lite], [paper])
+    runs = {row[2]: row[1] for row in table.rows}
+    assert {runs.pop("arm = real, p = 1"), runs.pop("arm = synthetic, p = 1")} == {"paper"}
+    assert set(runs.values()) == {"lite"} and len(table.rows) == len(runs) + 2
+    (every,) = extras_tables(
+        dataclasses.replace(config, extras=({**entry, "every_run": True},)), [lite], [paper]
+    )
+    assert len(every.rows) == len(table.rows) + 2
+
+
+def test_a_number_that_is_never_scored_needs_no_repeats(fake, lay, config):
+    """One run at paper stands before two at lite."""
+    page = begun(fake, lay, config, repeats=1)
+    cell = next(r.cell for r in page.cells if (r.cell.block, r.cell.label) == ("fig6", "p = 1"))
+    views = page.sides["yours"]
+    assert first_run([measure(cell, view) for view in views]).label == "lite"
+    unscored = dataclasses.replace(cell, unscored="not comparable")
+    told = first_run([measure(unscored, view) for view in views])
+    assert (told.label, told.verdict) == ("paper", "none")
+    assert told.reason == "at paper; not comparable"
 
 
 def test_an_arm_beyond_the_report_is_found_in_the_next_run(page):
