@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import math
 import tomllib
 from collections.abc import Mapping
@@ -11,10 +12,11 @@ from typing import Any
 
 from replicate.report.config_check import check, check_row
 from replicate.report.digitised import read_rows
+from replicate.runs.trial import Trial
 
 ROW_FIELDS = frozenset(
     ("reported", "sd", "margin", "n", "note", "tag", "epoch", "metric", "label", "unscored")
-    + ("alternatives", "best_over", "n_test", "line", "inputs")
+    + ("alternatives", "best_over", "n_test", "line")
 )
 REFERENCE_FIELDS = frozenset({"series", "value"})
 
@@ -33,8 +35,6 @@ class Selector:
         free: settings whose base value is not implied.
         best_over: one setting with values: the largest number over them, replicate by replicate.
         needs: what its trials need that may not be here, for the reason why they were not run.
-        inputs: whether trials of one input share what they have of it; not where a trial has an
-            input that its number does not rest on, such as a set that it is tested on besides.
     """
 
     stage: str
@@ -46,11 +46,33 @@ class Selector:
     free: tuple[str, ...] = ()
     best_over: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs: str = ""
-    inputs: bool = True
 
     def at(self, **settings: Any) -> Selector:
         """The same selector with further settings."""
         return dataclasses.replace(self, settings={**self.settings, **settings})
+
+
+@dataclasses.dataclass(frozen=True)
+class InputsUnused:
+    """Numbers that rest on no input of their trials, such as a set that they are tested on besides.
+
+    Args:
+        stage: name of the stage.
+        settings: setting -> values, one of which a trial must have.
+        numbers: names of metrics and curves, with `*` for any part of a name.
+    """
+
+    stage: str
+    settings: Mapping[str, tuple[Any, ...]]
+    numbers: tuple[str, ...]
+
+    def holds(self, trial: Trial, number: str) -> bool:
+        """Whether it is about a number of a trial."""
+        return (
+            trial.stage == self.stage
+            and all(trial.settings.get(name) in kept for name, kept in self.settings.items())
+            and any(fnmatch.fnmatchcase(number, pattern) for pattern in self.numbers)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +178,7 @@ class StudyConfig:
     extras: tuple[Mapping[str, Any], ...]
     figures: tuple[Mapping[str, Any], ...]
     log: Mapping[str, Any]
+    inputs_unused: tuple[InputsUnused, ...] = ()
 
     @property
     def module(self) -> str:
@@ -165,6 +188,10 @@ class StudyConfig:
     def kind(self, label: str) -> str:
         """What a plan of this label may say: `"verdict"`, `"indicative"` or `"none"`."""
         return self.rules["verdicts"].get(label, "none")
+
+    def uses_inputs(self, trial: Trial, number: str) -> bool:
+        """Whether a number of a trial rests on the trial's inputs."""
+        return not any(entry.holds(trial, number) for entry in self.inputs_unused)
 
 
 def format_setting(value: Any) -> str:
@@ -191,7 +218,6 @@ def _cells(block: Mapping[str, Any], folder: Path) -> list[Cell]:
             epoch,
             best_over=row.get("best_over", {}),
             needs=block.get("needs", ""),
-            inputs=row.get("inputs", True),
         )
         label = row.get("label") or format_settings(point | ({"epoch": epoch} if epoch else {}))
         unscored = row.get("unscored", block.get("unscored", ""))
@@ -239,10 +265,14 @@ def _series(name: str, entry: Mapping[str, Any]) -> Series:
         entry.get("curve", ""),
         best_over=entry.get("best_over", {}),
         needs=entry.get("needs", ""),
-        inputs=entry.get("inputs", True),
     )
     over = tuple(entry.get("over", range(1, entry.get("count", 0) + 1)))
     return Series(name, entry["label"], selector, entry.get("x", ""), over)
+
+
+def _inputs_unused(entry: Mapping[str, Any]) -> InputsUnused:
+    settings = {name: tuple(values) for name, values in entry["settings"].items()}
+    return InputsUnused(entry["stage"], settings, tuple(entry["numbers"]))
 
 
 def load(path: str | Path) -> StudyConfig:
@@ -275,6 +305,7 @@ def load(path: str | Path) -> StudyConfig:
                 cell for block in raw.get("cells", []) for cell in _cells(block, path.parent)
             ),
             blocks={block["id"]: block["what"] for block in raw.get("cells", [])},
+            inputs_unused=tuple(_inputs_unused(entry) for entry in raw.get("inputs_unused", [])),
             claims=tuple(_claim(entry, False) for entry in raw.get("claims", []))
             + tuple(_claim(entry, True) for entry in raw.get("controls", [])),
             extras=tuple(raw.get("extras", [])),

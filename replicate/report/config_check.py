@@ -19,12 +19,13 @@ KINDS = ("verdict", "indicative", "none")
 # Fields of an entry: those it must have | those it may have | those of which it has exactly one.
 STUDY = "id module title authors date summary code reference data reported_cost | classes"
 RULES = "alpha interval minimum_replicates verdicts"
-SERIES = "label stage | settings x over count best_over needs inputs | metric curve"
+SERIES = "label stage | settings x over count best_over needs | metric curve"
 BLOCK = (
     "id where what provenance stage | settings metric curve n n_test unscored tag needs | rows file"
 )
 CLAIM = "id statement where reported on_reported estimand tests | primary unscored"
 EXTRA = "id title what stage by | settings only order every_run"
+UNUSED = "stage settings numbers"
 ONE_METRIC, METRICS = f"metric {EXTRA} differs", f"metrics {EXTRA} free n_test"
 LOG = {
     "gaps": "item choice tag",
@@ -33,7 +34,7 @@ LOG = {
     "future_work": "what state",
 }
 TEXTS = "id title what where statement estimand on_reported stage metric curve x kind".split()
-TABLES = "study rules | base series cells claims controls extras figures log"
+TABLES = "study rules | base series cells claims controls extras figures log inputs_unused"
 # Of a claim's test by its name; every test may have TEST_WORDS, too.
 TESTS = {
     "paired_difference": "a b | margin below",
@@ -140,8 +141,6 @@ def _check_fields(entry: Any, fields: str, place: str, also: Collection[str] = (
             _refuse(f"text as {name}", place, repr(value))
         if name == "settings" and not isinstance(value, Mapping):
             _refuse("a table as settings", place, repr(value))
-        if name == "inputs" and not isinstance(value, bool):
-            _refuse("true or false as inputs", place, repr(value))
     given = [name for name in either if name in entry]
     if either and len(given) != 1:
         _refuse(f"one of the fields {', '.join(either)}", place, " and ".join(given) or "none")
@@ -279,6 +278,16 @@ def _check_extras(raw: Mapping[str, Any]) -> None:
                 _refuse("only of settings that by names", place, _like(name, entry["by"]))
 
 
+def _check_unused(raw: Mapping[str, Any]) -> None:
+    for number, entry in enumerate(raw.get("inputs_unused", []), 1):
+        place = f"[[inputs_unused]] number {number}"
+        _check_fields(entry, UNUSED, place)
+        lists = {"numbers": entry["numbers"], **entry["settings"]}
+        for name, values in lists.items():
+            if not isinstance(values, list) or not values:
+                _refuse(f"a list as {name}", place, repr(values))
+
+
 def _check_part(part: Any, kind: str, place: str, series: Mapping[str, Any]) -> None:
     """A table of a figure, such as `sweep.lines`, and the tables in it."""
     fields = FIGURES[kind]
@@ -331,6 +340,7 @@ def check(raw: Mapping[str, Any]) -> None:
         _check_fields(entry, f"sha256 {BLOCK}" if "file" in entry else BLOCK, place)
     _check_claims(raw)
     _check_extras(raw)
+    _check_unused(raw)
     _check_figures(raw)
     log = raw.get("log", {})
     _check_fields(log, f"| {' '.join(LOG)}", "[log]")

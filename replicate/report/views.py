@@ -373,7 +373,8 @@ class View:
             if value is None:
                 continue
             values[trial.replicate], keys[trial.replicate] = value, trial.key
-            roots = self._roots(trial) if selector.inputs else ()
+            used = self.config.uses_inputs(trial, selector.metric or selector.curve)
+            roots = self._roots(trial) if used else ()
             groups[trial.replicate] = " ".join(sorted(roots))
             routes |= self.routes_of(trial.key)
             contents |= _contents(record)

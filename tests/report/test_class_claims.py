@@ -281,8 +281,9 @@ def test_a_network_of_real_images_rests_on_no_generator(seen, study, generators)
     said = "one generator: interval excludes generator variance"
     assert rows["1: real, tested on real"].reason == ""
     assert rows["4: real, tested on synthetic"].reason == (said if generators == 1 else "")
-    wrong = PATH.read_text().replace("inputs = false", 'inputs = "no"')
-    with pytest.raises(ValueError, match="Expected true or false as inputs"):
+    wrong = PATH.read_text().replace('arm = ["real", "real_half", "real_twice"]', 'arm = "real"')
+    place = r"\[\[inputs_unused\]\] number 1"
+    with pytest.raises(ValueError, match=f"Expected a list as arm in {place}. Received: 'real'"):
         check(tomllib.loads(wrong))
 
 
