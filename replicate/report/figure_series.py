@@ -123,7 +123,8 @@ def _draw_runs(axes, config: StudyConfig, labels, several, samples: list[Sample]
         axes.axvline(start + 0.5, color="#bbbbbb", lw=0.8, ls=":")
     axes.axvline(len(order) + 0.75, color="#bbbbbb", lw=0.8)
     axes.set_xlim(0.2, len(order) + 1.5 + len(several))
-    ticks = [1] + [run for run in runs.tolist() if run % 5 == 0]
+    apart = runs[:-2].tolist()  # from the name beside the last run
+    ticks = [1] + [run for run in apart if run % 5 == 0]
     axes.set_xticks([*ticks, len(order) + 1 + len(several) / 2], [*map(str, ticks), "mean, SD"])
 
 
