@@ -228,16 +228,20 @@ def run_dbm_trial(trial, context, images, data) -> Outcome:
 
 
 def _fit(machine: DBM, images: np.ndarray) -> dict[str, float]:
-    """How likely images that it has not seen are to a machine.
+    """How likely images that joint training left out are to a machine: a guess, likely too high.
+
+    The restricted machines that it starts from have seen these images. Log Z is annealed from
+    random states, which may miss the states of the images (chains that start there stay grey); it
+    is then too low, the bound by it too high, and the error tells nothing of it.
 
     Args:
         machine: the machine.
         images: float32 `(n, height, width, channels)` in [0, 1].
 
     Returns:
-        `bound`, the mean lower bound of their log probability in nats (of standardised pixels a
-        density), by an estimate of log Z, and `log_partition_error`, that estimate's standard
-        error; nothing without images.
+        `bound`, the mean variational bound of their log probability in nats (of standardised pixels
+        a density) with the estimate of log Z in its place, and `log_partition_error`, the standard
+        error of that estimate; nothing without images.
     """
     if not len(images):
         return {}

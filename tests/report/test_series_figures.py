@@ -10,6 +10,7 @@ from replicate.report.figure_kinds import KINDS
 STUDY = "mnist_dbm"
 MADE = {"source": "dcgan", "leak": False, "noise": "gaussian"}
 trial = trials_of(STUDY, dataset="mnist", seed=0)
+NOISE = np.random.default_rng(3).normal(0.6, 0.02, 30)
 
 
 def cnn(arm, n, replicate):
@@ -96,12 +97,19 @@ def test_runs_of_one_generator_stand_side_by_side(drawn, figure):
     assert captions == ["yours (paper): a generator between dotted lines, data: package"]
 
 
+def test_numbers_of_runs_keep_clear_of_the_name_of_their_mean(drawn, figure):
+    results = [r for arm in ("real", "generated") for r in accuracies(arm, 100, NOISE)]
+    drawn("fig6", results)
+    named = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert named == ["1", "5", "10", "15", "20", "25", "mean, SD"]
+
+
 def test_arms_of_claims_show_every_run_with_bounds_on_their_means(drawn, figure):
     results = accuracies("label_shuffled", 100, [0.09, 0.11, 0.08, 0.12])
     results += accuracies("real", 1000, [0.9])  # of no claim here
     captions = drawn("compared", results)
     axes = figure.axes[0]
-    assert axes.get_title(loc="left") == "not run: L3; K2; K5; K6; K7; K8"
+    assert axes.get_title(loc="left") == "not run: L3; K2; K5; K6; K7"
     assert [text.get_text().strip() for text in axes.texts] == ["K1"]
     (name,) = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
     assert name == "CNN, 100 generated images, labels permuted"
