@@ -43,7 +43,7 @@ def test_claims_and_figures_are_complete(config):
     assert [claim.id for claim in claims] == [f"C{i}" for i in range(1, 13)]
     assert {c.id for c in claims if c.primary} == {"C1", "C5", "C7", "C8", "C9"}
     redrawn = [f"fig{i}" for i in range(1, 11)]
-    assert [figure["id"] for figure in config.figures] == [*redrawn, "compared"]
+    assert [figure["id"] for figure in config.figures] == [*redrawn, "beyond", "compared"]
     assert all(gap["tag"] in ("S", "C", "I", "F") for gap in config.log["gaps"])
 
 
