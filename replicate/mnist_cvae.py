@@ -70,7 +70,8 @@ def declare(values: flags.FlagValues) -> list:
     """The trials that the flags ask for: protocol first, replicate by replicate, then extensions.
 
     Raises:
-        ValueError: if more images are asked for than there are, or a share of less than one.
+        ValueError: if more images are asked for than there are, a share of less than one, or
+            mixtures of real images alone.
     """
     check_sizes(values)
     trials = []
@@ -94,6 +95,13 @@ def check_sizes(values):
         raise ValueError(
             f"Expected --points of at least one image of --n_train={values.n_train}. "
             f"Received: --points={','.join(small)}"
+        )
+    only_mixed = set(values.arms) & set(NEEDS_SYNTHETIC) == {"mix"}
+    if only_mixed and all(float(p) == 1 for p in values.points):
+        raise ValueError(
+            "Expected --points with a share below 1 for the arm mix, which at 1 has no synthetic "
+            f"image that its generators are trained for. Received: "
+            f"--points={','.join(values.points)}, --arms={','.join(values.arms)}"
         )
 
 

@@ -42,6 +42,16 @@ def test_replicates_are_spread_over_generators():
     assert used == {replicate: replicate % 3 for replicate in range(10)}
 
 
+def test_generators_of_which_no_classifier_would_learn_are_refused():
+    """At p = 1 a mixture is the real set, whose network stands among those of real images."""
+    with pytest.raises(ValueError, match="Expected --points with a share below 1 .*--arms=mix$"):
+        planned("--arms=mix", "--points=1.0")
+    with pytest.raises(ValueError, match="Received: --points=1, --arms=real,mix$"):
+        planned("--arms=real,mix", "--points=1")
+    for kept in (["--arms=mix", "--points=0.5,1.0"], ["--arms=synthetic,mix", "--points=1.0"]):
+        assert of(planned(*kept), "classifier")
+
+
 ROWS_REAL, ROWS_SYNTHETIC = 1000, 1200
 
 
