@@ -48,7 +48,7 @@ def test_html_is_self_contained(page, request):
     assert set(re.findall(r'src="([a-z]+:)', text)) == {"data:"}
     assert "prefers-color-scheme: dark" in text and "width=device-width" in text
     assert path.stat().st_size < 3e6 and "out of | memory <b>" not in text
-    assert text.count("<figure id=") == {"empty": 2, "filled": 11}[page]
+    assert text.count("<figure id=") == {"empty": 2, "filled": 12}[page]
 
 
 def test_every_local_link_has_a_target(filled):
