@@ -12,6 +12,7 @@ from report_stores import trials_of
 
 from replicate.cgan_ood import EXTENSIONS
 from replicate.cgan_ood import STUDY as OOD
+from replicate.report.cells import measure
 from replicate.report.claim_tests import TESTS
 from replicate.report.claims import evaluate
 from replicate.report.config import Selector, load
@@ -21,6 +22,8 @@ from replicate.report.tables import EFFECTS
 from replicate.report.views import matches
 from replicate.runs.files import project_root
 from replicate.runs.flags import preset_values
+from replicate.runs.store import Store
+from replicate.stages.mixes import training_rows
 
 STUDY = "cgan_ood"
 PATH = project_root() / "paper_configs" / "cgan_ood.toml"
@@ -205,6 +208,70 @@ def test_a_row_of_a_table_is_one_arm(study, stage):
         for point, trials in shown(study, entry, stage).items():
             settings = {repr(sorted(trial.settings.items())) for trial in trials}
             assert len(settings) == 1, (entry["id"], point)
+
+
+# ------------------------------------------------------------------ what rests on a generator
+def test_networks_of_original_images_are_told_by_their_training_rows(study):
+    """Whoever trains on a synthetic image rests on its generator, whatever is measured."""
+    found = {}
+    for each in planned("classifier"):
+        s = each.settings
+        n = s["n_train"]
+        if each.replicate or (s["arm"], s.get("ratio"), s.get("n_real")) in found:
+            continue
+        rows = training_rows(each, np.arange(2 * n) % 10, n)
+        synthetic = s["arm"] == "transfer" or rows.max() >= n  # first half of its epochs
+        found[s["arm"], s.get("ratio"), s.get("n_real")] = synthetic
+        assert study.uses_inputs(each, "accuracy_original") == synthetic, s
+        assert study.uses_inputs(each, "accuracy_synthetic")
+    assert {arm for arm, *_ in found} >= {"mix", "few", "step_matched", "transfer_real"}
+
+
+def test_every_number_on_real_images_is_named_and_no_other(study):
+    records = Store(project_root() / "results").latest(STUDY).values()
+    done = [record for record in records if record.trial.stage == "classifier"]
+    alone = next(r for r in done if r.trial.settings["arm"] == "long_tail")
+    numbers = {name for record in done for name in (*record.metrics, *record.curves)}
+    assert {"train_loss", "ece_mnist_c_3", "gap_original_synthetic"} <= numbers
+    for name in numbers | {"confusion:original:f:1", "confusion:synthetic:f:1"}:
+        drawn = "synthetic" in name or name == "accuracy_source"
+        assert study.uses_inputs(alone.trial, name) == drawn, name
+
+
+def test_a_network_of_original_images_rests_on_no_generator(study, seen):
+    """Table 3's O is a mean of ten networks; S, on the same digits, one of three generators'."""
+    noise = np.random.default_rng(4).normal(0, 0.001, 10)
+
+    def ten(ratio, **metrics):
+        settings = {"dataset": "mnist", "source": "cgan", "arm": "mix", "ratio": ratio}
+        return [
+            (
+                trial("classifier", r, {"synthetic": f"set {r % 3}"}, **settings),
+                {name: value + noise[r] for name, value in metrics.items()},
+            )
+            for r in range(10)
+        ]
+
+    view = seen(
+        ten("1:0", accuracy_mnist_c_5=0.97, accuracy_synthetic=0.98)
+        + ten("0:1", accuracy_mnist_c_5=0.86)
+    )
+    samples = {
+        (name, ratio): view.sample(study.series[name].at(ratio))
+        for name, ratio in (("m_mnist_c", "1:0"), ("m_synthetic", "1:0"), ("m_mnist_c", "0:1"))
+    }
+    assert {at: len(set(s.groups.values())) for at, s in samples.items()} == {
+        ("m_mnist_c", "1:0"): 1,
+        ("m_synthetic", "1:0"): 3,
+        ("m_mnist_c", "0:1"): 3,
+    }
+    alone = samples["m_mnist_c", "1:0"]
+    assert set(alone.groups.values()) == {""} and not alone.one_generator
+    cell = next(c for c in study.cells if c.block == "table3" and c.label == "1:0")
+    measured = measure(cell, view)
+    half = 2.262157 * noise.std(ddof=1) / np.sqrt(10)  # t(0.975, 9) s / sqrt(n)
+    assert measured.interval.n == 10
+    assert measured.interval.half_width == pytest.approx(half, rel=1e-5)
 
 
 # ------------------------------------------------------------------ claims on the report's numbers
