@@ -192,7 +192,7 @@ def shown(study, entry, stage):
     return points
 
 
-@pytest.mark.parametrize("stage", ["classifier", "evaluation", "generator"])
+@pytest.mark.parametrize("stage", ["judge", "classifier", "evaluation", "generator"])
 def test_every_trial_is_in_a_table(study, stage):
     found = set()
     for entry in study.extras:
@@ -202,7 +202,7 @@ def test_every_trial_is_in_a_table(study, stage):
     assert planned(stage) and not missing
 
 
-@pytest.mark.parametrize("stage", ["classifier", "evaluation", "generator"])
+@pytest.mark.parametrize("stage", ["judge", "classifier", "evaluation", "generator"])
 def test_a_row_of_a_table_is_one_arm(study, stage):
     for entry in study.extras:
         for point, trials in shown(study, entry, stage).items():
