@@ -12,11 +12,11 @@ import numpy as np
 from replicate.evaluation import held_out
 from replicate.evaluation.statistics import Interval, mean_interval
 from replicate.report.claim_tests import Arm, NotRun, arm_of
-from replicate.report.config import StudyConfig
+from replicate.report.config import REFERENCE_FIELDS, StudyConfig, format_settings
 from replicate.report.figure_base import COLOURS, Source, legend, named, routes_text
 from replicate.report.views import Sample, View, complete_rows
 
-ROW = 0.33  # inches
+ROW, LINE = 0.33, 0.14  # inches, of a row and of a line above a panel
 BOUNDS = ("value", "above", "below")  # of a test, for the mean of its first arm
 SEVERAL = 4  # points of an arm that have a row each; more share one
 CIRCLE = "a circle is a run unless the row says otherwise"
@@ -84,6 +84,8 @@ class Row:
 def _bounds(test: Mapping[str, Any]) -> list[float]:
     if "b" in test:
         return []  # of a difference or a ratio, which lies on another axis
+    if test["name"].endswith("equivalence"):
+        test = {"value": 0.0, **test}
     margin = test.get("margin", 0.0)
     return [
         test[b] + s * margin for b in BOUNDS if b in test for s in ((-1, 1) if margin else (0,))
@@ -92,8 +94,8 @@ def _bounds(test: Mapping[str, Any]) -> list[float]:
 
 def rows_of(
     config: StudyConfig, names: Iterable[str], tests: Sequence[str], views
-) -> Iterator[tuple[str, list[Row]]]:
-    """`(claim, its rows)`, each arm of its tests once; arms without a run are left out.
+) -> Iterator[tuple[str, list[Row], list[str]]]:
+    """`(claim, its rows, its arms without a run in any view)`, each arm of its tests once.
 
     Args:
         config: the study.
@@ -109,28 +111,40 @@ def rows_of(
         if name not in claims:
             raise ValueError(f"Expected a claim of {config.module}. Received: {name!r}")
         rows: dict[str, Row] = {}
+        missing: dict[str, None] = {}
         for test in claims[name].tests:
             if tests and test.get("label") not in tests:
                 continue
             for role, reference in test.items():
                 if isinstance(reference, Mapping) and role != "n_test":
                     bounds = _bounds(test) if role == "a" else []
-                    for side, view in views:
-                        _add(rows, test, reference, bounds, side, view)
-        yield name, list(rows.values())
+                    added = [
+                        _add(rows, test, reference, bounds, side, view) for side, view in views
+                    ]
+                    if not any(added):
+                        missing[_name(config, reference)] = None
+        yield name, list(rows.values()), list(missing)
 
 
-def _add(rows: dict[str, Row], test, reference, bounds, side: str, view: View) -> None:
+def _name(config: StudyConfig, reference: Mapping[str, Any]) -> str:
+    """An arm in words, whether or not a plan holds it."""
+    fixed = {name: value for name, value in reference.items() if name not in REFERENCE_FIELDS}
+    label = config.series[reference["series"]].label
+    return ", ".join(filter(None, (label, format_settings(fixed))))
+
+
+def _add(rows: dict[str, Row], test, reference, bounds, side: str, view: View) -> bool:
+    """Add what a view has of an arm; returns whether it has anything."""
     try:
         arm = arm_of(view, reference, test.get("at"))
     except NotRun:
-        return
+        return False
     finished = arm.finished()
     if not finished:
-        return
+        return False
     units = _units(arm, test)
     if units == "images" and not complete_rows([arm.at(point) for point in finished])[0]:
-        return
+        return False
     few = len(finished) <= SEVERAL and units != "images"
     for points in [[point] for point in finished] if few else [finished]:
         name = arm.name(None if len(points) > 1 else points[0])
@@ -140,6 +154,7 @@ def _add(rows: dict[str, Row], test, reference, bounds, side: str, view: View) -
         n_test = _images(view, test)
         if n_test:
             row.n_test[side] = n_test
+    return True
 
 
 def _units(arm: Arm, test: Mapping[str, Any]) -> str:
@@ -190,28 +205,38 @@ def arms(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     Dotted lines are the bounds that a claim sets for an arm's own mean. A circle is a run, or a
     point (a class, an epoch) of an arm that has several, which its row says; where images are the
     points it is a run over all of them. Intervals hold the sampling of test images where the test
-    does.
+    does. Claims without a run, and arms without one of the others, are named above the panel.
     """
     views, panels = source.views(), entry["panels"]
     found = [
         list(rows_of(source.config, panel["claims"], panel.get("tests", ()), views))
         for panel in panels
     ]
-    heights = [sum(len(rows) + 0.8 for _, rows in claims if rows) or 1.0 for claims in found]
-    figure.set_size_inches(8.6, ROW * sum(heights) + 0.85 * len(panels) + 0.4)
+    heights = [sum(len(rows) + 0.8 for _, rows, _ in claims if rows) or 1.0 for claims in found]
+    notes = [_not_run(claims) for claims in found]
+    more = LINE * sum(note.count("\n") for note in notes)
+    figure.set_size_inches(8.6, ROW * sum(heights) + 0.85 * len(panels) + 0.4 + more)
     figure.get_layout_engine().set(w_pad=0.2)  # labels of several lines are cut off else
     several = np.atleast_1d(figure.subplots(len(panels), 1, height_ratios=heights))
-    for axes, panel, claims in zip(several, panels, found, strict=True):
+    for axes, panel, claims, note in zip(several, panels, found, notes, strict=True):
         _draw_panel(axes, panel, claims, views)
-    drawn = [row for claims in found for _, rows in claims for row in rows]
+        axes.set_title(note, loc="left", fontsize=8, color="#777777")
+    drawn = [row for claims in found for _, rows, _ in claims for row in rows]
     if drawn:
         legend(figure, max(several, key=lambda a: len(a.get_legend_handles_labels()[1])))
     return [text for side, view in views if (text := _caption(side, view, drawn))]
 
 
+def _not_run(claims) -> str:
+    """Claims of a panel that have no run, and arms of the others that have none; may be empty."""
+    parts = [name for name, rows, _ in claims if not rows]
+    parts += [f"{name}: {' and '.join(arms)}" for name, rows, arms in claims if rows and arms]
+    return textwrap.fill(f"not run: {'; '.join(parts)}", 84) if parts else ""
+
+
 def _draw_panel(axes, panel: Mapping[str, Any], claims, views) -> None:
     y, ticks = 0.0, []
-    for name, rows in claims:
+    for name, rows, _ in claims:
         for index, row in enumerate(rows):
             if not index:
                 axes.text(
@@ -222,9 +247,6 @@ def _draw_panel(axes, panel: Mapping[str, Any], claims, views) -> None:
             _draw_row(axes, y, row, views)
             y += 1
         y += 0.8 if rows else 0.0
-    missing = [name for name, rows in claims if not rows]
-    if missing:
-        axes.set_title(f"not run: {'; '.join(missing)}", loc="left", fontsize=8, color="#777777")
     if not ticks:
         axes.axis("off")
         return

@@ -98,6 +98,57 @@ def test_lines_keep_the_order_of_ratios(drawn):
     assert captions == ["yours (paper): n = 3 networks a point, 95 % intervals, data: package"]
 
 
+def test_arms_without_a_run_are_named_where_their_claim_is_drawn(drawn):
+    """CIFAR-10 with the published network was not run: the gains of S11 are not all there."""
+    results = []
+    for dataset in ("mnist", "fashion_mnist"):
+        for ratio, seen in (("1:0", 0.5), ("5:1", 0.9)):
+            settings = {"dataset": dataset, "accuracy_original": 0.9, "accuracy_synthetic": seen}
+            results += classifiers(ratio, **settings)
+    figure, _ = drawn("official", results)
+    without, gains = figure.axes
+    assert without.get_title(loc="left") == "not run: S12; S13; CIFAR-10"
+    title = gains.get_title(loc="left")
+    assert [text.get_text().strip() for text in gains.texts] == ["S11", "S16"]
+    assert title.replace("\n", " ") == (
+        "not run: S11: CIFAR-10, tested on synthetic, ratio = 5:1 and CIFAR-10, tested on "
+        "synthetic, ratio = 1:0; S16: CIFAR-10, the mixes of Table 2, tested on original and "
+        "CIFAR-10, tested on original, ratio = 1:0"
+    )
+    figure.canvas.draw()
+    box = gains._left_title.get_window_extent()
+    assert title.count("\n") == 2 and box.x1 <= figure.bbox.x1
+    assert box.y1 <= without.get_window_extent().y0
+
+
+def test_a_difference_of_one_network_has_its_bounds_about_zero(drawn):
+    """S8 is equivalence of one number with 0, which its test does not name."""
+    results = classifiers("5:1", accuracy_original=0.95, accuracy_synthetic=0.97)
+    results = [(t, m | {"gap_original_synthetic": -0.02 + NOISE[i]}) for i, (t, m) in
+               enumerate(results)]  # fmt: skip
+    figure, _ = drawn("compared", results)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "accuracy on original minus on synthetic images"
+    bounds = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+    assert bounds == pytest.approx([-0.03, 0.03])
+
+
+def test_an_axis_of_accuracies_has_no_recall_and_no_difference(study):
+    for figure in study.figures:
+        for panel in figure["panels"] if figure["kind"] == "arms" else ():
+            named = [claim for claim in study.claims if claim.id in panel["claims"]]
+            metrics = {
+                study.series[arm["series"]].selector.metric.split("_")[0]
+                for claim in named
+                for test in claim.tests
+                for arm in test.values()
+                if isinstance(arm, dict)
+            }
+            label = panel["xlabel"]
+            told = label.startswith("accuracy") and "minus" not in label
+            assert told == (metrics == {"accuracy"}), panel
+
+
 def pictures(level):
     images = np.zeros((20, 28, 28, 1), np.uint8)
     images[::2] = level  # the first of each label

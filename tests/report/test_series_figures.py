@@ -109,7 +109,8 @@ def test_arms_of_claims_show_every_run_with_bounds_on_their_means(drawn, figure)
     results += accuracies("real", 1000, [0.9])  # of no claim here
     captions = drawn("compared", results)
     axes = figure.axes[0]
-    assert axes.get_title(loc="left") == "not run: L3; K2; K5; K6; K7"
+    without = "L3; K2; K5; K6; K7; K1: SVM, 100 generated images, labels permuted"
+    assert axes.get_title(loc="left") == f"not run: {without}"
     assert [text.get_text().strip() for text in axes.texts] == ["K1"]
     (name,) = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
     assert name == "CNN, 100 generated images, labels permuted"
