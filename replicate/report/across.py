@@ -203,5 +203,5 @@ def figure(across: Across) -> Figure | None:
     for tick, (_, difference, _) in zip(axes.get_yticklabels(), reversed(lines), strict=True):
         tick.set_fontweight("bold" if difference is None else "normal")
     axes.axvline(0, color="#777777", lw=0.8)
-    axes.set_xlabel("difference in accuracy, with 95 % interval (open: one pair)")
+    axes.set_xlabel("difference in accuracy,\nwith 95 % interval (open: one pair)")
     return made

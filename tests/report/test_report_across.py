@@ -79,6 +79,18 @@ def test_the_figure_shows_what_was_run(measured):
     assert across.figure(across.Across(measured.questions, [])) is None
 
 
+def test_labels_of_the_figure_are_not_cut_off(measured):
+    """The longest names of the file leave the axis little room."""
+    ((found,),) = (each for _, each in measured.rows if each[0].run)
+    rows = [(difference, [found]) for difference in across.load(PATH)[1]]
+    made = across.figure(across.Across(measured.questions, rows))
+    across.files_of(made)
+    (axes,) = made.axes
+    for text in (axes.xaxis.label, *axes.get_yticklabels()):
+        box = text.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= made.bbox.x1, text.get_text()
+
+
 def test_a_difference_may_hold_the_sampling_of_its_images(tmp_path, seen_fruits):
     """By the same test as the claims, image by image; 76 of them."""
     path = tmp_path / "effects.toml"
