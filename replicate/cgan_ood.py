@@ -193,7 +193,8 @@ def origin_of(dataset, network):
 
 def check_cached(values):
     """Refuse an official network of the cache that cannot draw CIFAR-10, if it is asked for."""
-    if values.network == "official" and "cifar10" in values.dataset:
+    asked = values.network == "official" or "official" in values.extensions
+    if asked and "cifar10" in values.dataset:
         from replicate.stages.stylegan2_sets import check_official
 
         check_official()

@@ -412,8 +412,8 @@ def test_a_network_of_other_images_is_refused_at_once(sizes, found, capsys, tmp_
     cached = tmp_path / "cache" / "stylegan2" / "cifar10.pkl"  # where a download would be
     cached.parent.mkdir(parents=True)
     cached.write_bytes(path.read_bytes())
-    for network in (path, "official"):
-        flags = [f"--workdir={tmp_path / 'runs'}", "--dataset=cifar10", f"--network={network}"]
+    for asked in (f"--network={path}", "--network=official", "--extensions=official"):
+        flags = [f"--workdir={tmp_path / 'runs'}", "--dataset=cifar10", asked]
         assert STUDY.main([*flags, "--plan"]) == 2
         err = capsys.readouterr().err
         assert "Expected a network of CIFAR-10 (classes 10, resolution 32, channels 3)" in err
