@@ -435,6 +435,225 @@ def test_untested_claims_ask_that_synthetic_images_help(study, seen, name, bette
     assert found == [better > 0.75] * (2 * len(others))
 
 
+# ------------------------------------------------------------------ directions and bounds
+def point(dataset, arm="mix", **settings):
+    """A point of an arm, as a key."""
+    return dataset, tuple(sorted(({"arm": arm} | settings).items()))
+
+
+M, F, C = (functools.partial(point, name) for name in ("mnist", "fashion_mnist", "cifar10"))
+U = functools.partial(C, source="stylegan2_ada_own")
+BOTH = (M, F)
+ORIGINAL, SYNTHETIC, NOISY = "accuracy_original", "accuracy_synthetic", "accuracy_mnist_c_5"
+REAL, MADE, FIVE, ONE = ({"ratio": ratio} for ratio in ("1:0", "0:1", "5:1", "1:1"))
+MIXES = [{"ratio": ratio} for ratio in ("5:1", "2:1", "1:1", "1:2")]
+MORE = [{"ratio": f"{parts}:1"} for parts in range(6, 11)]
+STEP = 0.002  # how near to its bound a claim is asked whether it holds
+
+
+def differ(margin, *tests):
+    """Cases of tests that one number exceeds another by more than a margin: holding, and each not.
+
+    A test is two lists of `(point, metric)`.
+    """
+    holding = {each: 0.4 + margin + STEP for more, _ in tests for each in more}
+    holding |= {each: 0.4 for _, less in tests for each in less}
+    for index, (_, less) in enumerate(tests):
+        yield holding, dict.fromkeys(less, 0.4 + 2 * STEP), {index}
+
+
+def lie(*tests):
+    """Cases of tests that a number `(point, metric)` lies between two bounds, or beyond one."""
+    for inside in (1, -1):  # near the upper bound, near the lower one
+        holding, beyond = {}, []
+        for number, low, high in tests:
+            bound, sign = (
+                (high, 1) if low is None or (inside > 0 and high is not None) else (low, -1)
+            )
+            holding[number] = bound - sign * STEP
+            beyond.append({number: bound + sign * STEP})
+        for index, change in enumerate(beyond):
+            yield holding, change, {index}
+
+
+def pairs(points, more, less, metric=ORIGINAL):
+    """A test a data set: an arm exceeds another."""
+    return [([(at(**more), metric)], [(at(**less), metric)]) for at in points]
+
+
+def short(n_real):
+    """The tests of S17 with so many originals; filled up and repeated are compared twice."""
+    few, repeated = ({"arm": arm, "n_real": n_real} for arm in ("few", "few_repeated"))
+    filled = {"arm": "few_filled", "n_real": n_real}
+    of_both = (pairs([at], filled, other)[0] for at in BOTH for other in (few, repeated))
+    return differ(0.0, *of_both)
+
+
+def substitute():
+    """The seven tests of CIFAR-10's substitute; one number of O is part of three."""
+    real, drawn = (
+        lambda settings, m=metric: (U(**settings), m) for metric in (ORIGINAL, SYNTHETIC)
+    )
+    holding = {
+        **{real(REAL): 0.7, drawn(REAL): 0.4, real(MADE): 0.5, drawn(MADE): 0.8, drawn(FIVE): 0.6},
+        **{real(FIVE): 0.682, real(ONE): 0.6},
+    }
+    changes = [
+        ({drawn(REAL): 0.702}, {0, 1, 3}),
+        ({drawn(REAL): 0.502}, {1}),
+        ({real(MADE): 0.702}, {2}),
+        ({drawn(FIVE): 0.398}, {3}),
+        ({real(FIVE): 0.678}, {4}),
+        ({real(ONE): 0.684}, {5}),
+        ({drawn(MADE): 0.698}, {6}),
+    ]
+    return ((holding, change, failing) for change, failing in changes)
+
+
+def gains():
+    """S11: relative gains of MNIST and Fashion-MNIST, each above that of CIFAR-10, one half."""
+    before, after = ({at: (at(**ratio), SYNTHETIC) for at in (M, F, U)} for ratio in (REAL, FIVE))
+    holding = {before[at]: 0.4 for at in before} | {after[U]: 0.6, after[M]: 0.602, after[F]: 0.602}
+    yield holding, {after[M]: 0.598}, {0}
+    yield holding, {after[F]: 0.598}, {1}
+    yield holding, {before[U]: 0.394}, {0, 1}
+
+
+def mixes():
+    """S16: all mixes of CIFAR-10 lose 0.02, those of the others less."""
+    alone = {at: (at(**REAL), ORIGINAL) for at in (M, F, U)}
+    holding = {alone[M]: 0.9, alone[F]: 0.9, alone[U]: 0.7}
+    for at, value in ((M, 0.882), (F, 0.882), (U, 0.68)):
+        holding |= {(at(**ratio), ORIGINAL): value for ratio in MIXES}
+    yield holding, {alone[M]: 0.904}, {0}
+    yield holding, {alone[F]: 0.904}, {1}
+    yield holding, {(U(**ratio), ORIGINAL): 0.684 for ratio in MIXES}, {0, 1}
+
+
+def likelier():
+    """K11: two numbers of O are worse than the means of nine mixes."""
+    for_mixes = [M(**ratio) for ratio in (*MIXES, *MORE)]
+    metrics = ("nll_mnist_c_5", "ece_mnist_c_5")
+    return differ(0.0, *(([(M(**REAL), m)], [(at, m) for at in for_mixes]) for m in metrics))
+
+
+def harder():
+    """K8: one of eleven ratios is enough against it."""
+    every = [M(**ratio) for ratio in (REAL, *MORE, *MIXES, MADE)]
+    holding = {(at, ORIGINAL): 0.9 for at in every} | {(at, NOISY): 0.898 for at in every}
+    for at in every:
+        yield holding, {(at, NOISY): 0.902}, {0}
+
+
+def signed():
+    """K5: three bounds a data set."""
+    bounds = (
+        (REAL, SYNTHETIC, None, 0.3),
+        (FIVE, SYNTHETIC, 0.8, None),
+        (MADE, ORIGINAL, 0.5, None),
+    )
+    return lie(
+        *(
+            ((at(**ratio, scale="signed"), metric), low, high)
+            for at in BOTH
+            for ratio, metric, low, high in bounds
+        )
+    )
+
+
+def transferred(arm):
+    return {"arm": arm, "n_real": 1000}
+
+
+FEW_OWN = {"arm": "few_filled", "sees": "few", "n_real": 1000}
+TAIL_OWN = {"arm": "long_tail_filled", "sees": "long_tail"}
+MATCHED = {"arm": "step_matched"}
+ADDED, REPEATED = {"arm": "add"} | FIVE, {"arm": "add_repeated"} | FIVE
+PUBLISHED = [(M(**REAL), NOISY)], [(M(**REAL), "accuracy_mnist_c_published")]
+PINNED = {
+    "S5": [
+        (
+            {(F(**REAL), SYNTHETIC): 0.1, (F(**FIVE), SYNTHETIC): 0.605}
+            | {(M(**REAL), SYNTHETIC): 0.8, (M(**FIVE), SYNTHETIC): 0.802},
+            change,
+            failing,
+        )
+        for change, failing in (
+            ({(F(**FIVE), SYNTHETIC): 0.595}, {0}),
+            ({(M(**FIVE), SYNTHETIC): 0.798}, {1}),
+        )
+    ],
+    "S6": differ(-0.02, *pairs(BOTH, FIVE, REAL)),
+    "S8": lie(*(((at(**FIVE), "gap_original_synthetic"), -0.03, 0.03) for at in BOTH)),
+    "S12": differ(-0.05, *pairs([C], MADE, REAL)),
+    "K1": lie(
+        *(
+            ((at("label_shuffled"), metric), 0.08, 0.12)
+            for at in BOTH
+            for metric in (ORIGINAL, SYNTHETIC)
+        )
+    ),
+    "K2": lie(*(((at("real_vs_synthetic"), "accuracy_source"), 0.9, None) for at in BOTH)),
+    "K3": [*differ(-0.01, PUBLISHED), *differ(-0.01, PUBLISHED[::-1])],
+    "K4": lie(*(((at(**REAL), SYNTHETIC), 0.5, None) for at in BOTH)),
+    "K5": signed(),
+    "K6": differ(0.3, *pairs(BOTH, REAL, REAL | {"scale": "signed"}, SYNTHETIC)),
+    "K8": harder(),
+    "K9": differ(0.0, *pairs([M], FIVE, MATCHED | FIVE, NOISY)),
+    "K10": differ(0.0, *pairs(BOTH, ONE, MATCHED | ONE)),
+    "K11": likelier(),
+    "K12": differ(0.0, *pairs(BOTH, ADDED, REPEATED), *pairs([M], ADDED, REPEATED, NOISY)),
+    "K13": differ(0.0, *pairs(BOTH, FEW_OWN, {"arm": "few_repeated", "n_real": 1000})),
+    "K14": differ(
+        0.0, *pairs(BOTH, TAIL_OWN, {"arm": "long_tail_repeated"}, "balanced_accuracy_original")
+    ),
+    "K15": differ(0.0, *pairs(BOTH, transferred("transfer"), transferred("transfer_real"))),
+    "K16": short(100),
+    "K17": short(6000),
+    "CIFAR-10, substitute": substitute(),
+    "S11, substitute": gains(),
+    "S12, substitute": differ(-0.05, *pairs([U], MADE, REAL)),
+    "S13, substitute": differ(0.0, *pairs([U], FIVE, REAL)),
+    "S16, substitute": mixes(),
+}
+CASES = {name: list(cases) for name, cases in PINNED.items()}
+
+
+def measured_at(numbers):
+    """Three classifiers of each point; noise is small beside `STEP`."""
+    metrics, noise, results = {}, np.random.default_rng(6), []
+    for (at, metric), value in numbers.items():
+        metrics.setdefault(at, {})[metric] = value
+    for (dataset, settings), means in metrics.items():
+        _, common = DATA_SETS[dataset]
+        for r in range(3):
+            made = trial("classifier", r, {"synthetic": f"{dataset} {r}"}, dataset=dataset,
+                         **(common | dict(settings)))  # fmt: skip
+            results.append((made, {k: mean + noise.normal(0, 3e-5) for k, mean in means.items()}))
+    return results
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
+)
+def test_each_claim_has_a_direction_and_a_bound(study, seen, name, number):
+    """A step within its bounds it holds, a step beyond one of them that test is against it."""
+    holding, change, failing = CASES[name][number]
+    found = directions(study, name, seen(measured_at(holding), name="holding"))
+    assert found == [True] * len(found)
+    changed = directions(study, name, seen(measured_at(holding | change), name="failing"))
+    assert changed == [index not in failing for index in range(len(found))]
+
+
+def test_every_claim_s_bounds_are_pinned(study):
+    """By cases of its own, or by numbers of the report that are exchanged."""
+    pinned = set(CASES) | set(ON_REPORTED) | set(PAIRS)
+    assert pinned == {claim.id for claim in study.claims}
+    for claim in study.claims:
+        failing = {index for *_, against in CASES.get(claim.id, ()) for index in against}
+        assert claim.id not in CASES or failing == set(range(len(claim.tests))), claim.id
+
+
 # ------------------------------------------------------------------ what does not fit
 def test_titles_of_pictures_are_not_cut_off(study, seen, figure, tmp_path):
     entry = next(figure for figure in study.figures if figure["id"] == "fig1")
