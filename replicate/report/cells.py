@@ -65,11 +65,12 @@ def qualified(sample: Sample, kind: str, minimum: int) -> tuple[str, str]:
         return "none", "stand-in data: no verdict"
     if sample.mixed:
         return "none", f"different images of {sample.mixed} behind one number: no verdict"
+    caveat = "one generator: interval excludes generator variance" if sample.one_generator else ""
     if kind != "verdict":
-        return ("indicative" if kind == "indicative" else "none"), ""
+        return ("indicative" if kind == "indicative" else "none"), caveat
     if sample.n < minimum:
         return "inconclusive", f"n={sample.n}, {minimum} needed"
-    return "", "one generator: interval excludes generator variance" if sample.one_generator else ""
+    return "", caveat
 
 
 def _groups(sample: Sample) -> list[str]:

@@ -25,6 +25,7 @@ class Judged:
         reason: what qualifies the verdict, or why there is none.
         effects: `(name of the test, its effect)`.
         n: number of units: complete replicates, or what the tests name.
+        generators: how many sets of generators they rest on, if these are several and fewer.
         p: adjusted `(p_for, p_against)`; None if not run.
         evidence: the records that the tests rest on, arm by arm.
         settled: whether preset, data and number of repeats allow a verdict.
@@ -38,6 +39,7 @@ class Judged:
     p: tuple[float, float] | None = None
     evidence: tuple[Evidence, ...] = ()
     settled: bool = False
+    generators: int = 0
 
     @property
     def run(self) -> bool:
@@ -82,6 +84,16 @@ def _one_generator(data: Data) -> str:
     return next(iter(alone[0].groups.values())) if alone else ""
 
 
+def _generators(gathered: Sequence[Data]) -> int:
+    """The fewest sets of generators, of several, that the replicates of a test share."""
+    counts = (
+        (len(set(data.groups)), data.n)
+        for data in gathered
+        if not data.by_point and all(data.groups)
+    )
+    return min((count for count, n in counts if 1 < count < n), default=0)
+
+
 def evaluate(claim: Claim, view: View | None) -> Judged:
     """Run a claim's tests on a view; verdicts by numbers are left empty for `judge`.
 
@@ -110,7 +122,9 @@ def evaluate(claim: Claim, view: View | None) -> Judged:
         verdict, reason = "none", claim.unscored
     p = hypotheses.combined([effect for _, effect in effects])
     evidence = tuple(dict.fromkeys(each for data in gathered for each in data.evidence))
-    return Judged(view.label, verdict, reason, effects, pooled.n, p, evidence, settled)
+    return Judged(
+        view.label, verdict, reason, effects, pooled.n, p, evidence, settled, _generators(gathered)
+    )
 
 
 def _adjusted(judged: Mapping[str, Judged], family: Sequence[str]) -> dict[str, tuple]:

@@ -149,7 +149,8 @@ def p_text(p_for: float, p_against: float) -> str:
 def effect_lines(side: Judged) -> list[str]:
     """What the tests of a claim gave: a line each, then the number of units and the p value."""
     lines = [_effect(name, effect) for name, effect in side.effects]
-    return lines + ([f"n = {side.n}; {p_text(*side.p)}"] if side.p else [])
+    shared = f" on {side.generators} generators" if side.generators else ""
+    return lines + ([f"n = {side.n}{shared}; {p_text(*side.p)}"] if side.p else [])
 
 
 def claims_table(results: Iterable[ClaimResult], control: bool) -> Table:

@@ -12,7 +12,7 @@ from replicate.report.cells import measure
 from replicate.report.claim_tests import gather
 from replicate.report.claims import evaluate, judge_view
 from replicate.report.config_check import check
-from replicate.report.tables import claims_table, extras_tables
+from replicate.report.tables import claims_table, effect_lines, extras_tables
 from replicate.report.views import EVERY, views_of
 
 STUDY = "cifar_dcgan"
@@ -285,6 +285,18 @@ def test_a_network_of_real_images_rests_on_no_generator(seen, study, generators)
     place = r"\[\[inputs_unused\]\] number 1"
     with pytest.raises(ValueError, match=f"Expected a list as arm in {place}. Received: 'real'"):
         check(tomllib.loads(wrong))
+
+
+@pytest.mark.parametrize("generators, told", [(1, "n = 10;"), (3, "n = 10 on 3 generators;")])
+@pytest.mark.parametrize("label", ["paper", "lite"])
+def test_a_claim_s_number_of_runs_names_their_generators(seen, study, label, generators, told):
+    """Of one, the verdict says that its variance is missing, at any preset."""
+    results = classifiers("synthetic", {REAL: 0.14 + NOISE[0]}, generators=generators)
+    judged = judge_view(only(study, "H1"), seen(results, label=label))["H1"]
+    assert effect_lines(judged)[-1].startswith(told)
+    caveat = "one generator: interval excludes generator variance"
+    assert judged.reason == (caveat if generators == 1 else "")
+    assert judged.settled == (label == "paper")
 
 
 def test_merged_images_need_the_real_test_set(seen, study):
