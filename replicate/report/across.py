@@ -141,8 +141,8 @@ def _found(difference: Difference, view: View) -> Found:
         return Found(view.side, view.label, None, str(reason))
     sample = pooled_sample([data])
     settled = not qualified(sample, view.kind, view.config.rules["minimum_replicates"])[0]
-    reason = "one generator" if sample.one_generator else ""
-    return Found(view.side, view.label, effect, reason, settled)
+    caveats = ["one generator"] * sample.one_generator + [data.caveat] * bool(data.caveat)
+    return Found(view.side, view.label, effect, ", ".join(caveats), settled)
 
 
 def _text(found: Found) -> str:

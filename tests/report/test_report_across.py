@@ -149,3 +149,26 @@ def test_a_malformed_file_is_refused(tmp_path, change):
     path.write_text(ENTRY.replace(*change))
     with pytest.raises(ValueError, match="expected effects with"):
         across.load(path)
+
+
+def test_a_difference_says_what_its_interval_leaves_out(fake):
+    """Two of three planned networks of each arm, those of synthetic images on one generator."""
+    made, results = trials_of("mnist_dbm"), []
+    config = load(project_root() / "paper_configs" / "mnist_dbm.toml")
+    difference = next(d for d in across.load(PATH)[1] if d.what == "100 digits, SVM")
+    for role, value in (("a", 0.6), ("b", 0.7)):
+        selector = config.series[difference.test[role]["series"]].selector
+        settings = dict(config.base) | dict(selector.settings)
+        inputs = {"synthetic": "0" * 64} if role == "a" else {}
+        for replicate in range(3):
+            trial = made(selector.stage, replicate, inputs, **settings)
+            results.append((trial, {selector.metric: value + replicate / 100}))
+    store = fake("unfinished", "mnist_dbm")
+    store.add(results, missing={results[2][0].key}, shipped=True)
+    sides = {"shipped": views_of("shipped", store.root, config), "yours": []}
+    page = types.SimpleNamespace(module="mnist_dbm", sides=sides)
+    (found,) = next(f for d, f in across.measure(PATH, [page]).rows if d.what == "100 digits, SVM")
+    assert found.reason == "one generator, 2 of 3 planned replicates"
+    table = next(t for t in across.tables(across.measure(PATH, [page]), ("shipped",)) if t.rows)
+    row = next(row for row in table.rows if row[1] == "100 digits, SVM")
+    assert row[-1].endswith("n = 2, one generator, 2 of 3 planned replicates (paper)")
