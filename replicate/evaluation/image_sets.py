@@ -8,7 +8,7 @@ import numpy as np
 
 from replicate.evaluation.frechet import frechet_distance
 from replicate.evaluation.kernel_distance import kernel_distance
-from replicate.evaluation.manifold import diversity_ratio, manifold_scores
+from replicate.evaluation.manifold import diversity_ratios, manifold_scores
 from replicate.evaluation.neighbours import copy_share, nearest_neighbours
 
 
@@ -66,6 +66,7 @@ def _compare(train, held_out, synthetic, seed):
     found_held_out = nearest_neighbours(held_out, train)
     everything = np.concatenate([train, held_out])
     distance, ideal_distance = (frechet_distance(each, train) for each in (synthetic, held_out))
+    diversity = diversity_ratios(train, (synthetic[: len(train)], held_out))
     metrics = {
         "frechet": distance,
         "frechet_all_real": frechet_distance(synthetic, everything),
@@ -76,8 +77,8 @@ def _compare(train, held_out, synthetic, seed):
         **scores._asdict(),
         "precision_heldout": ideal.precision,
         "recall_heldout": ideal.recall,
-        "diversity_ratio": diversity_ratio(train, synthetic[: len(train)]),
-        "diversity_heldout": diversity_ratio(train, held_out),
+        "diversity_ratio": diversity[0],
+        "diversity_heldout": diversity[1],
         "copy_share": copy_share(found.distances, found_held_out.distances),
         "nearest_median": float(np.median(found.distances)),
         "nearest_median_heldout": float(np.median(found_held_out.distances)),

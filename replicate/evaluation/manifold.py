@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -133,8 +134,27 @@ def diversity_ratio(
     Raises:
         ValueError: as `checked_features`, or if all real rows are equal.
     """
-    real, synthetic = checked_features(real, synthetic)
+    return diversity_ratios(real, [synthetic], working_memory)[0]
+
+
+def diversity_ratios(
+    real: np.ndarray, sets: Iterable[np.ndarray], working_memory: float = WORKING_MEMORY
+) -> list[float]:
+    """The `diversity_ratio` of several sets, over the same real images, compared once.
+
+    Args:
+        real: `(n, d)` features, n >= 2.
+        sets: `(m, d)` features of the same extractor each, m >= 2.
+        working_memory: MiB for one chunk of distances.
+
+    Returns:
+        The ratio of each set.
+
+    Raises:
+        ValueError: as `diversity_ratio`.
+    """
+    pairs = [checked_features(real, each) for each in sets]
     if not np.ptp(real, axis=0).any():
         raise ValueError("Expected real features that differ. Received: equal rows")
-    within = mean_pairwise_distance(synthetic, working_memory)
-    return within / mean_pairwise_distance(real, working_memory)
+    between = mean_pairwise_distance(real, working_memory)
+    return [mean_pairwise_distance(each, working_memory) / between for _, each in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from replicate.report.cells import CellResult, Measured
@@ -15,9 +16,9 @@ def _verdicts(points: Sequence[Measured]) -> str:
         name = {"none": "no verdict"}.get(point.verdict, point.verdict)
         counts[name] = counts.get(name, 0) + 1
     told = ", ".join(f"{n} {name}" for name, n in counts.items())
-    said = [p.reason for p in points if p.reason]
-    told_alone = [p.reason for p in points if p.reason and p.verdict == "not run"]
-    reasons = dict.fromkeys(r for r in said if r in told_alone or said.count(r) > len(points) / 2)
+    absent = {point.reason for point in points if point.verdict == "not run"}
+    said = Counter(point.reason for point in points if point.reason)
+    reasons = [reason for reason, n in said.items() if reason in absent or 2 * n > len(points)]
     return f"{told} ({'; '.join(reasons)})" if reasons else told
 
 

@@ -228,7 +228,8 @@ def _measured_rows(
         chosen.setdefault((row[0], row[2]), row)
 
     def kept(row):
-        return chosen[row[0], row[2]] is row if (row[0], row[2]) in chosen else row[:2] not in spare
+        best = chosen.get((row[0], row[2]))
+        return best is row or (best is None and row[:2] not in spare)
 
     return [row for row in rows if kept(row)]
 

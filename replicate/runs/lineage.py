@@ -6,7 +6,7 @@ one, since sums are then added up in another order. Records that rest on either 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from replicate.runs.store import Record
 
@@ -34,11 +34,12 @@ class Lineage:
     """Every run of a study's trials that is on record.
 
     Args:
-        records: of a workdir, of shipped results, or of both.
+        sources: `Store.records` of a workdir, of shipped results, or of both.
     """
 
-    def __init__(self, records: Iterable[Record]):
-        self._runs = {(record.key, record.run_id): record for record in records}
+    def __init__(self, *sources: Mapping[str, list[Record]]):
+        runs = (record for records in sources for each in records.values() for record in each)
+        self._runs = {(record.key, record.run_id): record for record in runs}
 
     def replaced(self, record: Record, latest: Mapping[str, Record]) -> Record | None:
         """An input whose run in `latest` came out differently from the one a record rests on.

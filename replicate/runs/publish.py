@@ -67,7 +67,8 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
         for key, record in newest(ours).items()
         if key in wanted and record.done and not _older(record, known_now.get(key, record))
     ]
-    _check_lineage(study, known_now | {r.key: r for r in records}, (ours, theirs), workdir)
+    latest = known_now | {record.key: record for record in records}
+    _check_lineage(study, latest, Lineage(ours, theirs), workdir)
     done = {record.key for record in records} | shipped.done_keys(study.name)
     presets = [preset for preset in PUBLISHED if preset in begun | known]
     released = _released(study, presets, done)
@@ -84,9 +85,10 @@ def publish(study: Study, workdir: Store, shipped: Store) -> tuple[int, int]:
     return len(records), size
 
 
-def _check_lineage(study, latest: dict[str, Record], sources, workdir: Store) -> None:
+def _check_lineage(
+    study: Study, latest: Mapping[str, Record], lineage: Lineage, workdir: Store
+) -> None:
     """Refuse records that rest on another run of an input than the one beside them."""
-    lineage = Lineage(_all_runs(*sources))
     replaced = ((r, lineage.replaced(r, latest)) for r in latest.values() if r.done)
     found = [(record, now) for record, now in replaced if now is not None]
     if not found:
@@ -103,10 +105,6 @@ def _check_lineage(study, latest: dict[str, Record], sources, workdir: Store) ->
         f"{study.name} is published. Make them anew: {study.module} with --reuse_shipped leaves "
         f"such shipped records out{by_hand}{more}"
     )
-
-
-def _all_runs(*sources: Mapping[str, list[Record]]) -> Iterator[Record]:
-    return (record for records in sources for runs in records.values() for record in runs)
 
 
 def _older(record: Record, other: Record) -> bool:
@@ -226,7 +224,7 @@ def choose_shipped(study: Study, trials: list[Trial], store: Store) -> Reuse:
     shipped = Store(project_root() / "results")
     sources = [each.records(study.name) for each in (shipped, store)]
     theirs, mine = ({k: r for k, r in newest(each).items() if r.done} for each in sources)
-    lineage = Lineage(_all_runs(*sources))
+    lineage = Lineage(*sources)
     inputs = _Inputs({**theirs, **mine})
     read: dict[str, set[str]] = defaultdict(set)  # input's key -> artifacts that are needed of it
     reuse = Reuse()

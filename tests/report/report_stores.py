@@ -5,6 +5,8 @@ import io
 
 import numpy as np
 
+from replicate.report.config import Selector
+from replicate.report.views import matches
 from replicate.runs.files import sha256_file
 from replicate.runs.store import Plan, Record, Store
 from replicate.runs.trial import Trial
@@ -24,6 +26,19 @@ def only(config, *names):
     claims = tuple(claim for claim in config.claims if claim.id in names)
     assert len(claims) == len(names)
     return dataclasses.replace(config, claims=claims)
+
+
+def shown(trials, entry, base):
+    """Trials that a table without reported numbers (an entry of `extras`) shows, by point."""
+    free, differs = (tuple(entry.get(field, ())) for field in ("free", "differs"))
+    selector = Selector(entry["stage"], entry.get("settings", {}), free=free, differs=differs)
+    points = {}
+    for trial in trials:
+        settings = trial.settings
+        kept = (settings.get(name) in of for name, of in entry.get("only", {}).items())
+        if matches(trial, selector, base) and all(kept):
+            points.setdefault(tuple(settings.get(name) for name in entry["by"]), []).append(trial)
+    return points
 
 
 @dataclasses.dataclass

@@ -8,18 +8,17 @@ import math
 
 import numpy as np
 import pytest
-from report_stores import trials_of
+from report_stores import shown, trials_of
 
 from replicate.cgan_ood import EXTENSIONS
 from replicate.cgan_ood import STUDY as OOD
 from replicate.report.cells import measure
 from replicate.report.claim_tests import TESTS
 from replicate.report.claims import evaluate
-from replicate.report.config import Selector, load
+from replicate.report.config import load
 from replicate.report.figure_base import Source
 from replicate.report.figure_kinds import KINDS
 from replicate.report.tables import EFFECTS
-from replicate.report.views import matches
 from replicate.runs.files import project_root
 from replicate.runs.flags import preset_values
 from replicate.runs.store import Store
@@ -178,25 +177,11 @@ def planned(stage):
     return [trial for trial in OOD.declare(values) if trial.stage == stage]
 
 
-def shown(study, entry, stage):
-    """Trials that a table without reported numbers shows, by point."""
-    free = tuple(entry.get("free", ()))
-    selector = Selector(entry["stage"], entry.get("settings", {}), free=free)
-    points = {}
-    for trial in planned(stage):
-        settings = trial.settings
-        kept = (settings.get(name) in of for name, of in entry.get("only", {}).items())
-        if matches(trial, selector, study.base) and all(kept):
-            point = tuple(settings.get(name) for name in entry["by"])
-            points.setdefault(point, []).append(trial)
-    return points
-
-
 @pytest.mark.parametrize("stage", ["judge", "classifier", "evaluation", "generator"])
 def test_every_trial_is_in_a_table(study, stage):
     found = set()
     for entry in study.extras:
-        for trials in shown(study, entry, stage).values():
+        for trials in shown(planned(stage), entry, study.base).values():
             found |= {trial.key for trial in trials}
     missing = [trial.describe() for trial in planned(stage) if trial.key not in found]
     assert planned(stage) and not missing
@@ -205,7 +190,7 @@ def test_every_trial_is_in_a_table(study, stage):
 @pytest.mark.parametrize("stage", ["judge", "classifier", "evaluation", "generator"])
 def test_a_row_of_a_table_is_one_arm(study, stage):
     for entry in study.extras:
-        for point, trials in shown(study, entry, stage).items():
+        for point, trials in shown(planned(stage), entry, study.base).items():
             settings = {repr(sorted(trial.settings.items())) for trial in trials}
             assert len(settings) == 1, (entry["id"], point)
 

@@ -3,9 +3,10 @@
 import functools
 
 import pytest
+from report_stores import shown
 
 from replicate import mnist_cvae, mnist_dbm
-from replicate.report.config import Selector, load
+from replicate.report.config import load
 from replicate.report.views import matches
 from replicate.runs.files import project_root
 from replicate.runs.flags import preset_values
@@ -28,24 +29,15 @@ def file_of(name):
     return load(project_root() / "paper_configs" / f"{name}.toml")
 
 
-def shown(name, entry):
-    """Trials that a table without reported numbers shows, by point."""
-    free, differs = (tuple(entry.get(field, ())) for field in ("free", "differs"))
-    selector = Selector(entry["stage"], entry.get("settings", {}), free=free, differs=differs)
-    points = {}
-    for trial in planned(name):
-        settings = trial.settings
-        kept = (settings.get(key) in of for key, of in entry.get("only", {}).items())
-        if matches(trial, selector, file_of(name).base) and all(kept):
-            points.setdefault(tuple(settings.get(key) for key in entry["by"]), []).append(trial)
-    return points
-
-
 @functools.cache
 def found(name):
     """Keys of trials that a table shows, of reported numbers or of ours alone."""
     config = file_of(name)
-    tables = [trials for entry in config.extras for trials in shown(name, entry).values()]
+    tables = [
+        trials
+        for entry in config.extras
+        for trials in shown(planned(name), entry, config.base).values()
+    ]
     cells = {repr(cell.selector): cell.selector for cell in config.cells}.values()
     tables += [[t for t in planned(name) if matches(t, cell, config.base)] for cell in cells]
     return {trial.key for trials in tables for trial in trials}
@@ -60,7 +52,7 @@ def test_every_trial_is_in_a_table(name, stage):
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_row_of_a_table_is_one_arm(name):
     for entry in file_of(name).extras:
-        points = shown(name, entry)
+        points = shown(planned(name), entry, file_of(name).base)
         assert points, entry["id"]
         for point, trials in points.items():
             arms = {repr(sorted(trial.settings.items())) for trial in trials}

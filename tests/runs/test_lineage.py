@@ -103,9 +103,8 @@ def test_a_training_that_came_out_alike_takes_the_other_s_place(trained_anew):
 
 
 def test_publish_goes_on_with_other_studies(trained_anew, monkeypatch, capsys):
-    _, _, other, _, train = trained_anew
+    study, _, other, _, train = trained_anew
     train(5.0)
-    study = trained_anew[0]
     monkeypatch.setattr("replicate.runs.publish.SOURCES", ("toy", "more"))
     studies = {"replicate.toy": study, "replicate.more": dataclasses.replace(study, name="more")}
     monkeypatch.setattr("replicate.runs.publish.load_study", studies.get)
@@ -120,7 +119,6 @@ def test_publish_goes_on_with_other_studies(trained_anew, monkeypatch, capsys):
 @pytest.mark.parametrize("study", SOURCES)
 def test_shipped_records_rest_on_the_runs_beside_them(study):
     store = Store(project_root() / "results")
-    runs, latest = store.records(study), store.latest(study)
-    lineage = Lineage(record for each in runs.values() for record in each)
+    lineage, latest = Lineage(store.records(study)), store.latest(study)
     found = [r.trial.describe() for r in latest.values() if r.done and lineage.replaced(r, latest)]
     assert latest and not found
