@@ -108,6 +108,8 @@ def define_flags(values: flags.FlagValues) -> None:
     define_positive(values, "learning_rate", 2e-4, "Adam's rate, both networks of a GAN (Sec. 2.2)")
     define_positive(values, "latent_dim", 100, "noise dimensions (Sec. 2)")
     define_positive(values, "classifier_learning_rate", 1e-3, "Adam's rate, classifier")
+    text = "Adam's rate, networks that tell real from synthetic images"
+    define_positive(values, "told_apart_learning_rate", 3e-4, text)
     define_positive(values, "n_classes", 10, "classes of each data set, the first ones")
     text = "how synthetic images are kept before they are used"
     flags.DEFINE_enum("storage", "jpeg", ["jpeg", "png"], text, flag_values=values)
@@ -265,6 +267,8 @@ def classifiers(values, arms, **changed):
 def classifier(values, arm, replicate, point="picked", storage=None, contrast_stretch=None):
     """One CNN on one training set, followed on real validation images."""
     settings = common(values, arm=arm, **classifier_settings(values))
+    if arm in TOLD_APART:
+        settings["learning_rate"] = values.told_apart_learning_rate
     inputs = {}
     if arm not in ("real", "augmented"):
         settings["per_class"] = values.per_class

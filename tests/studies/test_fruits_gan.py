@@ -29,6 +29,7 @@ from replicate.runs.plan import make_plan
 from replicate.runs.publish import _shipped as shipped_form
 from replicate.runs.store import Store
 from replicate.runs.study import Outcome
+from replicate.stages.arm_names import TOLD_APART
 
 
 def planned(*arguments):
@@ -92,6 +93,15 @@ def test_only_what_changes_a_result_is_in_its_settings():
     assert plain.inputs == other.inputs
     stretched = [t.settings["contrast_stretch"] for t in of(trials, "classifier", arm="augmented")]
     assert sorted(stretched) == [False] * 5 + [True] * 5
+
+
+def test_networks_that_tell_real_from_synthetic_have_a_rate_of_their_own():
+    """At the report's 0.001 they stay at chance (log, correction of T16, learning rate)."""
+    rates = {t.settings["arm"]: t.settings["learning_rate"] for t in of(planned(), "classifier")}
+    assert rates == {arm: 3e-4 if arm in TOLD_APART else 1e-3 for arm in ARMS}
+    given = planned("--told_apart_learning_rate=1e-5", "--arms=real,real_vs_synthetic")
+    rates = {t.settings["arm"]: t.settings["learning_rate"] for t in of(given, "classifier")}
+    assert rates == {"real": 1e-3, "real_vs_synthetic": 1e-5}
 
 
 def test_other_epochs_of_the_generators():
