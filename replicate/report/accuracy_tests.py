@@ -51,6 +51,11 @@ def _accuracy_equivalence(data: Data, test: Mapping[str, Any]) -> Effect:
     return dataclasses.replace(effect, note=note)
 
 
+def _accuracy_threshold(data: Data, test: Mapping[str, Any]) -> Effect:
+    interval, note = _interval(data, test)
+    return dataclasses.replace(held_out.exceeds(interval, test["above"]), note=note)
+
+
 def _ratio(data: Data, test: Mapping[str, Any]) -> Effect:
     """Geometric mean of a over b against the ratio `above`.
 
@@ -90,5 +95,6 @@ def _unpaired(a: Interval, b: Interval) -> Interval:
 ACCURACY_TESTS = {
     "accuracy_difference": _accuracy_difference,
     "accuracy_equivalence": _accuracy_equivalence,
+    "accuracy_threshold": _accuracy_threshold,
     "ratio": _ratio,
 }

@@ -51,6 +51,7 @@ TESTS = {
     "ratio": "a above | b",
     "accuracy_difference": "a b | margin n_test",
     "accuracy_equivalence": "a margin | b value n_test",
+    "accuracy_threshold": "a n_test above",
 }
 TEST_WORDS = ("label", "at", "units")
 ARM = re.compile(r"[abcd]|lower|upper|b\d+")

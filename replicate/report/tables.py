@@ -129,6 +129,7 @@ EFFECTS = {
     "ratio": ("mean ratio", ".3g"),
     "accuracy_difference": ("mean difference", "+.4f"),
     "accuracy_equivalence": ("mean", ".4f"),
+    "accuracy_threshold": ("mean", ".4f"),
 }
 
 

@@ -99,6 +99,18 @@ def test_images_are_counted_by_the_records(view, lay, config, tables):
     assert fixed.high > effect_of(made, test | {"n_test": IMAGES}).high
 
 
+def test_an_accuracy_is_above_a_bound_if_its_images_allow(view, lay, tables):
+    made = view(results(lay, tables))
+    mean = float(tables[0].mean())
+    test = {"name": "accuracy_threshold", "a": {"series": "real_plain"}, "n_test": IMAGES}
+    few = effect_of(made, test | {"above": mean - 0.06})
+    many = effect_of(made, test | {"above": mean - 0.06, "n_test": 10_000})
+    assert few.effect == pytest.approx(mean) and few.note == "76 images, binomial"
+    assert few.p_for > many.p_for > 0.05 and few.high - few.low > many.high - many.low
+    assert effect_of(made, test | {"above": mean - 0.2}).p_for < 0.05
+    assert effect_of(made, test | {"above": mean + 0.2}).p_against < 0.05
+
+
 def test_equivalence_of_one_arm_to_a_value(view, lay, tables):
     made = view(results(lay, tables))
     mean = float(tables[0].mean())

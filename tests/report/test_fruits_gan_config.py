@@ -1,6 +1,7 @@
 """The file of fruits_gan holds every number that the report gives or plots, by its own rules."""
 
 import collections
+import functools
 import math
 
 import numpy as np
@@ -344,16 +345,21 @@ def test_slightly_below_is_not_far_below(study, trials, fake, augmented, right):
 def test_networks_that_failed_to_train_are_left_out(study, trials, fake):
     """T16 pairs by replicate: without a number on one data set, the partner falls away."""
 
-    def values(dataset, arm, replicate):
-        accuracy = {"fids30": 0.97, "mnist": 0.7}[dataset] + replicate / 1000
+    def seen(dataset, arm, replicate, fruit=0.97):
+        accuracy = {"fids30": fruit, "mnist": 0.7}[dataset] + replicate / 1000
         metrics = {"n_test": 152, "test_accuracy_last": accuracy, "untrained": 0.0}
         if (dataset, replicate) == ("fids30", 1):
             return metrics | {"test_accuracy_last": 0.5, "untrained": 1.0}
         return metrics | {"test_accuracy_trained_last": accuracy}
 
-    found = told(study, "T16", fake("failed", STUDY), values, trials)
+    found = told(study, "T16", fake("failed", STUDY), seen, trials)
     ((_, effect),) = found.effects
     assert effect.n == 2 and effect.effect == pytest.approx(0.27) and effect.p_for < 0.05
+    ((_, half),) = told(study, "K20", fake("half", STUDY), seen, trials).effects
+    assert half.n == 2 and half.effect == pytest.approx(0.971) and half.p_for < 0.05
+    hard = functools.partial(seen, fruit=0.62)
+    ((_, effect),) = told(study, "K20", fake("hard", STUDY), hard, trials).effects
+    assert effect.p_against < 0.05
 
 
 def test_distances_at_two_rates_are_compared_by_their_ratio(study, trials, fake):
@@ -482,7 +488,7 @@ def test_another_curve_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "half, whole",
-    zip([f"K{n}" for n in range(10, 19)], "T5 T8 T9 T12 T15 T13 K1 K2 K9".split(), strict=True),
+    zip([f"K{n}" for n in range(10, 20)], "T5 T8 T9 T12 T15 T13 K1 K2 K9 K4".split(), strict=True),
 )
 def test_halves_test_what_the_whole_tests_on_fruit(study, half, whole):
     """Same arms, same margins; none of them is about digits."""
