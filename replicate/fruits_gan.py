@@ -346,6 +346,32 @@ def training_images(data, settings):
     return by_class(data.train, [label_of(settings)])[0]
 
 
+def shown_rows(images, photographs, klass):
+    """Which images of a set its preview shows.
+
+    Args:
+        images: uint8 `(n, height, width, channels)`.
+        photographs: training images of the class.
+        klass: its name.
+
+    Returns:
+        `(rows, metrics)`: the first ten that are no nearer to a photograph than the fruit's
+        `TILE_DISTANCES`, fewer if there are not as many among the first `COMPARED`; of a digit the
+        first ten. How near the nearest of them comes to a training image, and how many images the
+        rows were found in; nothing where there are none.
+    """
+    import numpy as np
+
+    from replicate.evaluation.class_sets import pixel_distances
+
+    distances = pixel_distances(images[:COMPARED], photographs)
+    rows = np.flatnonzero(distances >= TILE_DISTANCES.get(klass, 0.0))[:PREVIEW]
+    if not len(rows):
+        return rows, {}
+    nearest = float(distances[rows].min())
+    return rows, {"preview_distance_min": nearest, "preview_found_in": int(rows[-1]) + 1}
+
+
 def guard_pictures(outcome, name, tiles, photographs, klass):
     """Record how near a picture's tiles come to training images, and keep near ones at home.
 
@@ -465,10 +491,9 @@ def run_synthetic(trials, context):
             "data_seconds": seconds + source.metrics["train_seconds"],
         }
         labels, provenance = [label] * len(images), data_provenance(data)
-        outcome = store_set(trial, context, images, labels, provenance, range(PREVIEW), metrics)
-        photographs = training_images(data, s)
-        guard_pictures(outcome, "preview", images[:PREVIEW], photographs, s["klass"])
-        yield trial, outcome
+        shown, measured = shown_rows(images, training_images(data, s), s["klass"])
+        metrics |= measured
+        yield trial, store_set(trial, context, images, labels, provenance, shown, metrics)
 
 
 def weights_read(trial, context):

@@ -21,6 +21,7 @@ from replicate.fruits_gan import (
     guard_pictures,
     kept_epochs,
     run_generators,
+    shown_rows,
 )
 from replicate.runs.context import Context
 from replicate.runs.files import project_root
@@ -265,6 +266,22 @@ def test_pictures_that_are_near_to_photographs_are_not_shipped(klass, shift, nam
     guard_pictures(outcome, "preview", tiles, photographs, klass)
     assert outcome.artifacts == {name: "preview.npz"}
     assert outcome.metrics["tile_distance_min"] == pytest.approx(shift, abs=0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    ("klass", "near", "rows"),
+    [("apples", 3, range(3, 13)), ("7", 3, range(10)), ("apples", 12, range(12, 14)),
+     ("apples", 14, ())],
+)  # fmt: skip
+def test_a_preview_leaves_out_what_is_near_to_a_photograph(klass, near, rows):
+    photographs = np.random.default_rng(0).integers(0, 180, (4, 8, 8, 3)).astype(np.uint8)
+    images = np.repeat(photographs[2:3], 14, axis=0)
+    images[near:] += np.uint8(60)
+    found, metrics = shown_rows(images, photographs, klass)
+    assert found.tolist() == list(rows)
+    shift = 60 / 255 if klass == "apples" else 0.0
+    expected = {"preview_distance_min": shift, "preview_found_in": max(rows) + 1} if rows else {}
+    assert metrics == pytest.approx(expected)
 
 
 def test_no_two_photographs_of_a_fruit_are_nearer_than_its_limit():
