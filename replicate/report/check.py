@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from replicate.report.figures import Drawn, digest, digest_in
+from replicate.report.pages import study_page
 
 BLOCK = re.compile(r"(<!-- from the records -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 # What looks like a measured share outside of that block; "95 %" intervals are a convention.
@@ -42,6 +43,21 @@ def committed(page) -> list[Drawn]:
     """The figures of a study that `figures/` holds: measured ones, and charts of what is done."""
     charts = {entry["id"] for entry in page.config.figures if entry["kind"] == "flow"}
     return [figure for figure in page.figures if figure.measured or figure.id in charts]
+
+
+def study_pages(pages) -> dict[str, str]:
+    """`<module>/README.md` in `figures/` -> what the records give."""
+    return {f"{page.module}/README.md": study_page(page, committed(page)) for page in pages}
+
+
+def check_pages(pages, folder: Path) -> list[str]:
+    """Pages of studies in `figures/` that are missing, or not what the records give."""
+    wrong = []
+    for name, text in study_pages(pages).items():
+        path = folder / name
+        if not path.is_file() or path.read_text() != text:
+            wrong.append(f"{path}: not what the records give; run make publish")
+    return wrong
 
 
 def check_figures(pages, folder: Path) -> list[str]:

@@ -134,12 +134,14 @@ def _keep(flags: argparse.Namespace, pages, over_all) -> int:
     block = readme_block(pages, over_all)
     if flags.check:
         wrong = check.check_readme(readme.read_text(), block)
-        wrong += check.check_figures(pages, figures)
+        wrong += check.check_figures(pages, figures) + check.check_pages(pages, figures)
         print("\n".join(wrong) or "README.md and figures/ are what the shipped records give")
         return int(bool(wrong))
     for page in pages:
         for figure in check.committed(page):
             _write(figures / page.module / f"{figure.id}.png", figure.png)
+    for name, text in check.study_pages(pages).items():
+        _write(figures / name, text)
     _write(readme, check.with_block(readme.read_text(), block))
     print(f"wrote {figures}/ and the numbers in {readme}")
     return 0

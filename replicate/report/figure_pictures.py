@@ -21,20 +21,25 @@ from replicate.report.figure_base import (
 WIDTH = 7.2  # inches
 
 
-def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Up to 40 images and labels (-1: none); of many, the same number of each label in columns."""
+def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[list[np.ndarray], list[list[int]]]:
+    """Rows of images and their labels (-1: none); of several labels each has columns of its own.
+
+    A label that has fewer images than others leaves white tiles.
+    """
     plain = isinstance(bundle, np.ndarray)
     pixels = bundle if plain else bundle["images"]
     labels = np.full(len(pixels), -1) if plain or "labels" not in bundle else bundle["labels"]
-    if len(pixels) > columns:
-        seen: dict[int, int] = {}
-        turns = []
-        for label in labels.tolist():
-            turns.append(seen.get(label, 0))
-            seen[label] = turns[-1] + 1
-        order = np.lexsort((labels, turns))
-        pixels, labels = pixels[order], labels[order]
-    return pixels[: columns * rows], labels[: columns * rows]
+    names, order = np.unique(labels), np.arange(len(pixels))
+    if 1 < len(names) <= columns < len(pixels):
+        columns -= columns % len(names)
+        found = [np.flatnonzero(labels == name) for name in names]
+        order = np.full((max(map(len, found)), len(names)), -1)  # a turn a row
+        for column, those in enumerate(found):
+            order[: len(those), column] = those
+    white = np.full_like(pixels[:1], 255 if pixels.shape[-1] > 1 else 0)
+    pixels, labels = np.concatenate([pixels, white]), np.append(labels, -1)  # -1 is the last
+    parts = [order.ravel()[i * columns : (i + 1) * columns] for i in range(rows)]
+    return [pixels[p] for p in parts if len(p)], [labels[p].tolist() for p in parts if len(p)]
 
 
 def _draw_canvas(figure, rows: Sequence[np.ndarray], above: float, below: float = 0.0):
@@ -65,17 +70,17 @@ def _draw_canvas(figure, rows: Sequence[np.ndarray], above: float, below: float 
     return axes, tops, step
 
 
-def _draw_grid(figure, pixels: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
-    """Images, each below its label."""
-    columns = min(10, len(pixels))
-    rows = [pixels[i : i + columns] for i in range(0, len(pixels), columns)]
-    axes, tops, step = _draw_canvas(figure, rows, 0.4 if (labels >= 0).any() else 0.1)
+def _draw_grid(figure, rows: Sequence[np.ndarray], labels, names: Sequence[str]) -> None:
+    """Rows of images, each below its label."""
+    labelled = any(label >= 0 for row in labels for label in row)
+    axes, tops, step = _draw_canvas(figure, rows, 0.4 if labelled else 0.1)
     size = 7.5 if names else 9
-    for index, label in enumerate(labels.tolist()):
-        if label >= 0:
-            x = index % columns * step + pixels.shape[2] / 2
-            text = names[label] if names else str(label)
-            axes.text(x, tops[index // columns] - 1, text, ha="center", va="bottom", fontsize=size)
+    for top, row in zip(tops, labels, strict=True):
+        for column, label in enumerate(row):
+            if label >= 0:
+                x = column * step + rows[0].shape[2] / 2
+                text = names[label] if names else str(label)
+                axes.text(x, top - 1, text, ha="center", va="bottom", fontsize=size)
 
 
 def _bundles(view, entry: Mapping[str, Any], source: Source, by: str):
@@ -122,11 +127,11 @@ def images(figure, entry: Mapping[str, Any], source: Source) -> list[str]:
     found, reasons = _stacked(entry, source) if "by" in entry else first_bundle(entry, source)
     if found is None:
         return empty_panel(figure, reasons[:2])
-    pixels, labels = _grid(found[1], rows=entry.get("rows", 4))
+    tiles, labels = _grid(found[1], rows=entry.get("rows", 4))
     if not entry.get("labels", True):
-        labels = np.full(len(pixels), -1)
+        labels = [[-1] * len(row) for row in labels]
     names = entry.get("classes", source.config.study.get("classes", ()))
-    _draw_grid(figure, pixels, labels, names)
+    _draw_grid(figure, tiles, labels, names)
     return [found[0]]
 
 

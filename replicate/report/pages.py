@@ -298,6 +298,16 @@ def render(
     )
 
 
+def study_page(page: StudyPage, shown: list[Drawn]) -> str:
+    """A study's own page beside its committed figures, as Markdown.
+
+    Args:
+        page: the study, of shipped records alone.
+        shown: its committed figures.
+    """
+    return _environment().get_template("study.md.j2").render(page=page, shown=shown)
+
+
 def readme_block(pages: list[StudyPage], over_all: across.Across) -> str:
     """The part of README that holds numbers, as Markdown."""
     shown = [

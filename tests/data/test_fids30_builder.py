@@ -5,13 +5,14 @@ import threading
 import warnings
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fids30_world import OTHER, write_folder
 
-from replicate.data import DataCorrupt, load
+from replicate.data import DataCorrupt, fids30, load
 from replicate.data.fids30 import files
 
 MISSING = "bananas/" + files.published_split()["bananas"]["train"][4]
@@ -33,6 +34,23 @@ def builder(tmp_path, monkeypatch):
     monkeypatch.setenv("REPLICATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(files.VARIABLE, raising=False)
     return fids30_dataset_builder.Builder(data_dir=str(tmp_path / "prepared" / "data"))
+
+
+DUMMY = Path(fids30.__file__).parent / "dummy_data"
+
+
+def test_the_dummy_data_of_the_builder_are_prepared(builder):
+    """Drawn files, one of each part and class, a lime in CMYK; by hand and with `tfds build`."""
+    builder.download_and_prepare(download_config=manual(DUMMY))
+    counts = {name: info.num_examples for name, info in builder.info.splits.items()}
+    assert counts == {"train": 10, "test": 10, "other": 2}
+    for part in ("train", "test"):
+        items = list(builder.as_dataset(split=part).as_numpy_iterator())
+        assert sorted(item["label"] for item in items) == list(range(10))
+        assert {item["image"].shape for item in items} == {(64, 64, 3)}
+        assert {item["image"].dtype for item in items} == {np.dtype("uint8")}
+    missing = builder.info.metadata["deviations"][0]
+    assert missing.startswith("fids30: 10 of 280 training images; missing: ")
 
 
 def quiet_load(**options):

@@ -1,6 +1,7 @@
 """README's numbers and figures/ must be what the records give: each kind of difference is found."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -51,6 +52,17 @@ def test_what_was_published_is_what_the_records_give(project, capsys):
     assert run(project, "--check") == 0
 
 
+def test_a_study_s_page_stands_beside_its_figures(project):
+    """Tables of every kind, and each committed picture by a link that leads somewhere."""
+    path = project / "figures" / "mnist_cvae" / "README.md"
+    page = path.read_text()
+    shown = re.findall(r"!\[.*\]\((.*)\)", page)
+    assert {path.parent / name for name in shown} == set(path.parent.glob("*.png"))
+    headings = re.findall(r"^## (.*)$", page, flags=re.MULTILINE)
+    assert headings[:3] == ["Claims", "Controls", "Reported numbers"]
+    assert "| C1" in page and "0.9810 [0.978" in page and "runs/" not in page
+
+
 def test_every_kind_of_difference_is_found(project, lay, capsys, tmp_path):
     shutil.copytree(project, tmp_path / "project")
     project = tmp_path / "project"
@@ -60,10 +72,12 @@ def test_every_kind_of_difference_is_found(project, lay, capsys, tmp_path):
     record = json.loads(path.read_text())
     record["metrics"]["test_accuracy"] += 0.001
     path.write_text(json.dumps(record))
+    (project / "figures" / "mnist_cvae" / "README.md").write_text("# Another page")
     assert run(project, "--check") == 1
     told = capsys.readouterr().out
     assert "its block of numbers" in told and "fig6.png: not what the records give" in told
     assert "mnist_cvae/fig7.png: not in" in told and "fig10.png: no record behind it" in told
+    assert "mnist_cvae/README.md: not what the records give" in told
 
 
 def test_one_study_alone_is_not_published(project, capsys):

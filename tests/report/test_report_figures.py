@@ -224,6 +224,26 @@ def test_images_of_all_classes_stand_in_columns(drawn):
     assert captions == ["yours (paper): data: package"]
 
 
+def test_each_class_keeps_its_columns(drawn):
+    """Three classes, one of which has two images only: nine columns, white where it has none."""
+    results = []
+    for label, klass in enumerate(("airplane", "automobile", "bird")):
+        count = 2 if klass == "automobile" else 10
+        pixels = np.full((count, 32, 32, 3), 10 + label, np.uint8)
+        preview = {"images": pixels, "labels": np.full(count, label)}
+        made = trial("synthetic", klass=klass, point="last", **MADE)
+        results.append((made, {"n_images": count, "preview": preview}))
+    figure, _ = drawn("samples", results)
+    names = texts(figure)
+    assert names[:8] == ["airplane", "automobile", "bird"] * 2 + ["airplane", "bird"]
+    canvas, step = figure.axes[0].images[0].get_array()[..., 0], round(1.1 * 32)
+    tiles = canvas[16::, 16::step]
+    assert tiles.shape[1] == 9
+    for column in range(9):
+        assert set(tiles[:, column].tolist()) <= {10 + column % 3, 255}
+    assert [(canvas == 10 + label).sum() for label in range(3)] == [10240, 2048, 10240]
+
+
 def test_every_figure_of_the_study_draws_without_records(study, tmp_path, monkeypatch):
     source = Source(study, {"shipped": [], "yours": []}, tmp_path)
     monkeypatch.setattr(figures, "files_of", lambda *_: (b"", b""))

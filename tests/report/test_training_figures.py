@@ -170,15 +170,16 @@ def test_intervals_of_accuracies_are_those_of_the_records_own_images(drawn, n):
 
 
 def test_circles_by_class_are_classes(drawn):
+    point = {"gan_learning_rate": 0.0002, "point": "picked", "storage": "jpeg"}
     results = [
-        (trial("generator", 0, klass=klass, gan_learning_rate=0.0002), {"train_seconds": 5.0 + i})
+        (trial("synthetic", 0, klass=klass, **point), {"data_seconds": 5.0 + i})
         for i, klass in enumerate(("limes", "grapes", "coconuts", "bananas", "apples"))
     ]
     figure, _ = drawn("compared", results)
-    circles, _ = row_of(figure, 3, "FIDS30: generator, seconds of training")
+    circles, _ = row_of(figure, 3, "FIDS30: a class's images, seconds")
     assert sorted(circles) == [5, 6, 7, 8, 9]
     names = [text.get_text() for text in figure.axes[3].get_yticklabels()]
-    assert [name.replace("\n", " ")[-18:] for name in names] == ["g (circles: fruits)"[-18:]]
+    assert [name.replace("\n", " ")[-18:] for name in names] == ["m (circles: fruits)"[-18:]]
 
 
 def test_sampling_of_few_images_is_drawn_once(drawn, study):
