@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,16 @@ class Strip:
         draw: returns images uint8 `(n, height, width, channels)` of the fixed noise, as the network
             now draws them.
         every: epochs from one snapshot to the next, >= 1; the last epoch always has one.
+        also: further epochs that have one.
 
     Raises:
         ValueError: if `every` < 1.
     """
 
-    def __init__(self, draw: Callable[[], np.ndarray], every: int):
+    def __init__(self, draw: Callable[[], np.ndarray], every: int, also: Collection[int] = ()):
         if every < 1:
             raise ValueError(f"Expected every >= 1. Received: every={every}")
-        self.draw, self.every = draw, every
+        self.draw, self.every, self.also = draw, every, also
         self._snapshots: dict[int, np.ndarray] = {}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -38,7 +39,7 @@ class Strip:
 
     def take(self, epoch: int, epochs: int) -> bool:
         """Draw a snapshot after `epoch` of `epochs`, if one is due; returns whether."""
-        due = epoch % self.every == 0 or epoch == epochs
+        due = epoch % self.every == 0 or epoch == epochs or epoch in self.also
         if due:
             self._snapshots[epoch] = np.asarray(self.draw())
         return due

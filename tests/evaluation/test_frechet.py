@@ -55,7 +55,7 @@ def rows_with_spread(spread, directions, n, seed):
     return np.sqrt(n - 1) * (left * spread) @ directions.T
 
 
-@pytest.mark.parametrize("d, n, m", [(6, 50, 80), (40, 12, 30), (200, 21, 21)])
+@pytest.mark.parametrize("d, n, m", [(6, 50, 80), (40, 12, 30), (200, 21, 21), (512, 60, 300)])
 def test_closed_form_of_covariances_with_shared_axes(d, n, m):
     axes, _ = np.linalg.qr(RNG(5).normal(size=(d, d)))
     rank_a, rank_b = min(d, n - 1), min(d, m - 1)

@@ -283,3 +283,9 @@ def test_bad_epochs_are_refused(tmp_path):
         run(tmp_path, keep_weights={"half": 9})
     with pytest.raises(ValueError, match="Received: every=0"):
         Strip(lambda: None, every=0)
+
+
+def test_a_strip_has_the_epochs_that_are_asked_for_beside_every_so_many():
+    strip = Strip(lambda: np.zeros((1, 2, 2, 3), np.uint8), every=4, also=[5])
+    assert [epoch for epoch in range(1, 12) if strip.take(epoch, 11)] == [4, 5, 8, 11]
+    assert strip.arrays()["epochs"].tolist() == [4, 5, 8, 11]
