@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--shipped", help="shipped records (default: the project's results/)")
     made.add_argument("--out", default=".", help="where the report is written (default: .)")
     made.add_argument("--study", action="append", help="one study only; may be repeated")
-    kept = "the project's figures/ and the numbers in its README.md, from shipped records alone"
+    kept = "the project's figures/ with their pages, and README.md's numbers, by shipped records"
     made.add_argument("--publish", action="store_true", help=f"write {kept}; no report")
     made.add_argument("--check", action="store_true", help=f"compare {kept}; no report")
     made.add_argument("--project", help="folder of figures/ and README.md (default: the project)")

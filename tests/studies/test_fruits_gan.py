@@ -313,17 +313,6 @@ SHIPPED = {
     "selection": set(),
     "classifier": {"confusion"},
 }
-# Pictures of preset lite that were published under an earlier limit for all fruits, see [log]
-# deviations of the study's file: stage, fruit, storage, and how near a tile comes to a photograph.
-EARLIER_LIMIT, EARLIER = 0.15, {
-    ("synthetic", "bananas", "jpeg", 0.1556),
-    ("synthetic", "bananas", "png", 0.1616),
-    ("synthetic", "coconuts", "jpeg", 0.2358),
-    ("synthetic", "coconuts", "png", 0.2390),
-    ("synthetic", "limes", "jpeg", 0.2244),
-    ("generator", "bananas", "", 0.1620),
-    ("generator", "coconuts", "", 0.2237),
-}  # fmt: skip
 
 
 def committed_fruit():
@@ -344,15 +333,14 @@ def test_what_is_committed_of_fruit_has_names_that_show_no_photograph():
 
 
 def test_committed_pictures_of_fruit_are_far_enough_from_photographs():
-    near = set()
+    distances = {"preview": "preview_distance_min", "strip": "tile_distance_min"}
+    seen = set()
     for record in committed_fruit():
-        if not {"preview", "strip"} & set(record.artifacts):
-            continue
-        s, distance = record.trial.settings, record.metrics["tile_distance_min"]
-        if distance < TILE_DISTANCES[s["klass"]]:
-            near.add((record.trial.stage, s["klass"], s.get("storage", ""), round(distance, 4)))
-            assert s["epochs"] == 101 and distance >= EARLIER_LIMIT, record.trial.describe()
-    assert near <= EARLIER
+        for picture in distances.keys() & set(record.artifacts):
+            limit = TILE_DISTANCES[record.trial.settings["klass"]]
+            assert record.metrics[distances[picture]] >= limit, record.trial.describe()
+            seen.add(picture)
+    assert seen == set(distances)
 
 
 # ------------------------------------------------------------------- all of it
