@@ -179,6 +179,10 @@ def _release(record: Record, workdir: Store, shipped: Store, with_weights: bool)
             continue
         _copy(workdir.artifact(record, name), target)
         size += entry["bytes"]
+    named = {entry["file"] for entry in record.artifacts.values()}
+    for path in (shipped.root / "artifacts" / record.key).glob("*"):
+        if path.name not in named:  # of an earlier run, which this one takes the place of
+            path.unlink()
     return size
 
 

@@ -316,6 +316,18 @@ def test_published_records_and_artifacts_can_be_reused(toy, tmp_path):
     assert study.main([f"--workdir={other.root}"]) == 0
 
 
+def test_files_that_only_an_earlier_run_names_are_not_kept(toy, tmp_path):
+    """Such as a picture that the newer run keeps at home."""
+    study, workdir = toy
+    assert run(toy, "--stages=source", "--replicates=1") == 0
+    shipped = Store(tmp_path / "project" / "results")
+    assert publish(study, Store(workdir), shipped)[0] == 1
+    (value,) = shipped.root.rglob("value.txt")
+    (value.parent / "strip.npz").write_text("of an earlier run")
+    assert publish(study, Store(workdir), shipped)[0] == 1
+    assert [path.name for path in value.parent.iterdir()] == ["value.txt"]
+
+
 def test_an_older_workdir_does_not_take_the_place_of_a_newer_one(toy, tmp_path):
     study, workdir = toy
     assert run(toy, "--stages=source", "--replicates=1") == 0
