@@ -14,8 +14,8 @@ quotes the last; both are kept. Fréchet distances are taken class by class.
 
 Controls that the report lacks: half the real set, a merged set of the real set's size, the real set
 twice (as many steps as the merged one), permuted labels, a real-versus-synthetic classifier.
-Extensions: Table 1's own kind of distance (`inception`, part of preset paper, left out where that
-network's weights are not at hand) and, not part of it, one class-conditional generator for all
+Extensions: Table 1's own kind of distance (`inception`, left out where that network's
+weights are not at hand), one class-conditional generator for all
 classes (`joint`), the discriminator's learning rates that the report rejected (`learning_rate`),
 synthetic pixels left in another scale (`other_scale`), the highest frequencies of all images alone
 (`high_pass`), other networks and losses (`kernel4`, `arch_b`, `saturating`, `wgan_gp`).
