@@ -14,11 +14,11 @@ quotes the last; both are kept. Fréchet distances are taken class by class.
 
 Controls that the report lacks: half the real set, a merged set of the real set's size, the real set
 twice (as many steps as the merged one), permuted labels, a real-versus-synthetic classifier.
-Extensions: Table 1's own kind of distance (`inception`, left out where that network's
-weights are not at hand), one class-conditional generator for all
-classes (`joint`), the discriminator's learning rates that the report rejected (`learning_rate`),
-synthetic pixels left in another scale (`other_scale`), the highest frequencies of all images alone
-(`high_pass`), other networks and losses (`kernel4`, `arch_b`, `saturating`, `wgan_gp`).
+Extensions, not part of preset paper: one class-conditional generator for all classes (`joint`),
+the discriminator's learning rates that the report rejected (`learning_rate`), synthetic pixels left
+in another scale (`other_scale`), the highest frequencies of all images alone (`high_pass`), Table
+1's own kind of distance (`inception`, needs that network's weights), other networks and losses
+(`kernel4`, `arch_b`, `saturating`, `wgan_gp`).
 """
 
 from __future__ import annotations
