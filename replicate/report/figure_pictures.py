@@ -38,8 +38,9 @@ def _grid(bundle, columns: int = 10, rows: int = 4) -> tuple[list[np.ndarray], l
             order[: len(those), column] = those
     white = np.full_like(pixels[:1], 255 if pixels.shape[-1] > 1 else 0)
     pixels, labels = np.concatenate([pixels, white]), np.append(labels, -1)  # -1 is the last
-    parts = [order.ravel()[i * columns : (i + 1) * columns] for i in range(rows)]
-    return [pixels[p] for p in parts if len(p)], [labels[p].tolist() for p in parts if len(p)]
+    order = order.ravel()[: columns * rows]
+    parts = [order[start : start + columns] for start in range(0, len(order), columns)]
+    return [pixels[part] for part in parts], [labels[part].tolist() for part in parts]
 
 
 def _draw_canvas(figure, rows: Sequence[np.ndarray], above: float, below: float = 0.0):

@@ -15,6 +15,7 @@ from fids30_world import OTHER, write_folder
 from replicate.data import DataCorrupt, fids30, load
 from replicate.data.fids30 import files
 
+DUMMY = Path(fids30.__file__).parent / "dummy_data"
 MISSING = "bananas/" + files.published_split()["bananas"]["train"][4]
 
 
@@ -36,11 +37,8 @@ def builder(tmp_path, monkeypatch):
     return fids30_dataset_builder.Builder(data_dir=str(tmp_path / "prepared" / "data"))
 
 
-DUMMY = Path(fids30.__file__).parent / "dummy_data"
-
-
 def test_the_dummy_data_of_the_builder_are_prepared(builder):
-    """Drawn files, one of each part and class, a lime in CMYK; by hand and with `tfds build`."""
+    """Drawn files, one of each part and class, a lime in CMYK."""
     builder.download_and_prepare(download_config=manual(DUMMY))
     counts = {name: info.num_examples for name, info in builder.info.splits.items()}
     assert counts == {"train": 10, "test": 10, "other": 2}
