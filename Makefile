@@ -73,6 +73,7 @@ bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python benchmarks/dcgan_step.py
 	$(VENV)/bin/python benchmarks/batch_normalization.py
 	$(VENV)/bin/python benchmarks/dbm_training.py
+	$(VENV)/bin/python benchmarks/manifold_scores.py
 	$(VENV)/bin/python benchmarks/stylegan2_training.py
 	$(VENV)/bin/python benchmarks/training_pace.py
 

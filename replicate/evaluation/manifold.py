@@ -35,7 +35,7 @@ def manifold_scores(
 
     The ball of an image reaches to its k-th nearest neighbour in its own set and is closed.
     Distances are Euclidean and computed in chunks, so that memory holds the features in float64
-    and one chunk. For two sets of 10,000 by 512 the process peaked at 447 MiB in all.
+    and one chunk (measured by `benchmarks/manifold_scores.py`).
 
     Args:
         real: `(n, d)` features, n > k.

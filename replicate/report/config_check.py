@@ -274,6 +274,10 @@ def _check_extras(raw: Mapping[str, Any]) -> None:
         for name in {"by", "metrics"} & entry.keys():
             if not isinstance(entry[name], list) or not entry[name]:
                 _refuse(f"a list as {name}", place, repr(entry[name]))
+        if isinstance(entry.get("n_test"), Mapping):
+            for name in entry["n_test"]:
+                if name not in entry["metrics"]:
+                    _refuse("n_test of the metrics", place, _like(name, entry["metrics"]))
         for name in entry.get("only", ()):
             if name not in entry["by"]:
                 _refuse("only of settings that by names", place, _like(name, entry["by"]))

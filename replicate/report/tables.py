@@ -197,7 +197,7 @@ def extras_tables(
     verdicts, else from the first that has run it, as numbers and claims are. With `metric`, the
     same points under the base settings stand beside; with `metrics`, a column each. With
     `every_run`, all runs give rows. Where `n_test` is given they are accuracies on so many images;
-    it is a number, or the metric by which each record says it.
+    it is a number, or the metric by which each record says it, or metric -> either for some.
     """
     views, others = list(views), list(others)
     return [
@@ -256,8 +256,10 @@ def _metrics_table(entry: Mapping[str, Any], views: list[View], others: list[Vie
     for view in views + others:
         for point in _groups(view, plain, entry):
             arms = [dataclasses.replace(plain.at(**point), metric=metric) for metric in metrics]
-            n_test = _images(view, plain.at(**point), entry.get("n_test", 0))
-            texts = [_sample_text(view, arm, n_test) if view.sample(arm).n else "-" for arm in arms]
+            texts = [
+                _sample_text(view, arm, _images(view, arm, entry)) if view.sample(arm).n else "-"
+                for arm in arms
+            ]
             if set(texts) == {"-"}:
                 texts[0] = view.sample(arms[0]).problem
             rows.append((view.side, view.label, format_settings(point), *texts))
@@ -266,8 +268,11 @@ def _metrics_table(entry: Mapping[str, Any], views: list[View], others: list[Vie
     return _extra(entry, ("side", "run", "point", *names), rows)
 
 
-def _images(view: View, selector: Selector, n_test: int | str) -> int:
-    """How many test images there were: the fewest that records say, or the number itself."""
+def _images(view: View, selector: Selector, entry: Mapping[str, Any]) -> int:
+    """How many test images a metric rests on, see `extras_tables`; the fewest that records say."""
+    n_test = entry.get("n_test", 0)
+    if isinstance(n_test, Mapping):
+        n_test = n_test.get(selector.metric, 0)
     return view.fewest(selector, n_test, 0) if isinstance(n_test, str) else n_test
 
 

@@ -348,3 +348,28 @@ def test_tables_of_few_images_hold_their_sampling(seen, study):
     wide = widened(mean_interval(values), 75)  # one of them has an image less
     assert table.rows[0][3] == f"0.6974 [{wide.low:.4f}, {wide.high:.4f}], n = 3"
     assert wide.high - wide.low > 0.2
+
+
+def test_tables_hold_the_sampling_of_each_metrics_own_images(seen, study):
+    from replicate.report.tables import extras_tables
+
+    values, limes = [0.9, 0.92, 0.94], [4 / 6, 5 / 6, 5 / 6]
+    metrics = [{"val_accuracy_last": v, "recall_limes_last": s} for v, s in zip(values, limes, strict=True)]
+    results = [(classifier("real", r), found) for r, found in enumerate(metrics)]
+    entry = next(e for e in study.extras if e["id"] == "recall_fids30")
+    assert entry["n_test"].keys() == set(entry["metrics"])
+    entry = entry | {"metrics": ["val_accuracy_last", "recall_limes_last"]}
+    (table,) = extras_tables(dataclasses.replace(study, extras=(entry,)), [seen(results)])
+    plain, wide = mean_interval(values), widened(mean_interval(limes), 6)
+    assert table.rows[0][3:] == (
+        f"0.9200 [{plain.low:.4f}, {plain.high:.4f}], n = 3",
+        f"0.7778 [{wide.low:.4f}, {wide.high:.4f}], n = 3",
+    )
+
+
+def test_recalls_count_the_photographs_of_each_fruit(study):
+    from replicate.data.fids30.files import published_split
+
+    entry = next(e for e in study.extras if e["id"] == "recall_fids30")
+    split = published_split()
+    assert entry["n_test"] == {f"recall_{c}_last": len(split[c]["test"]) for c in split}
