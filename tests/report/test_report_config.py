@@ -129,6 +129,15 @@ def test_a_wrong_test_of_a_claim_is_refused(test, expected):
     assert str(refused.value).startswith(f"Expected {expected}")
 
 
+def test_counts_of_images_are_those_of_metrics():
+    raw = tomllib.loads((project_root() / "paper_configs" / "fruits_gan.toml").read_text())
+    entry = next(e for e in raw["extras"] if e["id"] == "recall_fids30")
+    entry["n_test"]["recall_lime_last"] = entry["n_test"].pop("recall_limes_last")
+    with pytest.raises(ValueError, match="Expected n_test of the metrics in .*recall_fids30") as e:
+        config_check.check(raw)
+    assert str(e.value).endswith("'recall_lime_last' (recall_limes_last?)")
+
+
 def test_what_is_no_toml_is_refused(config, tmp_path):
     (tmp_path / "wrong.toml").write_text("[study")
     with pytest.raises(ValueError, match="Expected TOML. Received: .*wrong.toml"):

@@ -354,7 +354,9 @@ def test_tables_hold_the_sampling_of_each_metrics_own_images(seen, study):
     from replicate.report.tables import extras_tables
 
     values, limes = [0.9, 0.92, 0.94], [4 / 6, 5 / 6, 5 / 6]
-    metrics = [{"val_accuracy_last": v, "recall_limes_last": s} for v, s in zip(values, limes, strict=True)]
+    metrics = [
+        {"val_accuracy_last": v, "recall_limes_last": s} for v, s in zip(values, limes, strict=True)
+    ]
     results = [(classifier("real", r), found) for r, found in enumerate(metrics)]
     entry = next(e for e in study.extras if e["id"] == "recall_fids30")
     assert entry["n_test"].keys() == set(entry["metrics"])
