@@ -295,9 +295,10 @@ Written by `python benchmarks/dcgan_step.py --publish`; raw numbers in
 One discriminator step and one generator step, variant A, batch {report["batch_size"]}, Adam:
 {report["step_gflop"]:.1f} GFLOP, counted from the layers, padding included. Contenders take turns
 in {paired.rounds_of(report)} rounds, each in a fresh process, this package with the threads of its
-runs, the others with their defaults. "Side by side" is one generator a core, of one thread each, as `--workers` trains the ten generators: its time is the
-wall time over the steps of all, of which each generator's own takes as many as there are cores; its
-rates and memory are those of all together.
+runs, the others with their defaults. "Side by side" is one generator a core, of one thread each, as
+`--workers` trains the ten generators: its time is the wall time over the steps of all, of which
+each generator's own takes as many as there are cores; its rates and memory are those of all
+together.
 Ratios are taken within a round: median (least); above one means faster than the column's. "sgemm"
 is the rate of float32 matrix products, {paired.SIDE} x {paired.SIDE}, in the same process, before
 and after. The PyTorch twin, too, sends real and generated images through its discriminator together

@@ -372,18 +372,18 @@ def shown_rows(images, photographs, klass):
     return rows, {"preview_distance_min": nearest, "preview_found_in": int(rows[-1]) + 1}
 
 
-def guard_pictures(outcome, name, tiles, photographs, klass):
-    """Record how near a picture's tiles come to training images, and keep near ones at home.
+def guard_strip(outcome, tiles, photographs, klass):
+    """Record how near a strip's tiles come to training images, and keep near ones at home.
 
-    A picture with a tile nearer to a photograph than the fruit's `TILE_DISTANCES` is stored as
-    `photographs_<name>`: artifacts so named are never shipped. Digits may be shown as they are.
+    A strip with a tile nearer to a photograph than the fruit's `TILE_DISTANCES` is stored as
+    `photographs_strip`: artifacts so named are never shipped. Digits may be shown as they are.
     """
     from replicate.evaluation.class_sets import pixel_distances
 
     nearest = float(pixel_distances(tiles, photographs).min())
     outcome.metrics["tile_distance_min"] = nearest
     if nearest < TILE_DISTANCES.get(klass, 0.0):
-        outcome.artifacts[f"photographs_{name}"] = outcome.artifacts.pop(name)
+        outcome.artifacts["photographs_strip"] = outcome.artifacts.pop("strip")
 
 
 # ------------------------------------------------------------------- what each trial does
@@ -429,7 +429,7 @@ def run_generators(trials, context):
                 del outcome.curves[name]
         with np.load(outcome.artifacts["strip"]) as strip:
             tiles = np.concatenate(strip["images"])
-        guard_pictures(outcome, "strip", tiles, images, s["klass"])
+        guard_strip(outcome, tiles, images, s["klass"])
         yield trial, outcome
 
 

@@ -18,7 +18,7 @@ from replicate.fruits_gan import (
     REPORTED,
     STUDY,
     TILE_DISTANCES,
-    guard_pictures,
+    guard_strip,
     kept_epochs,
     run_generators,
     shown_rows,
@@ -252,19 +252,19 @@ def test_a_class_too_small_for_the_batch_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("klass", "shift", "name"),
     [
-        ("apples", 0.9 * TILE_DISTANCES["apples"], "photographs_preview"),
-        ("apples", 1.1 * TILE_DISTANCES["apples"], "preview"),
-        ("coconuts", 1.1 * TILE_DISTANCES["apples"], "photographs_preview"),
-        ("coconuts", 1.1 * TILE_DISTANCES["coconuts"], "preview"),
-        ("7", 0.0, "preview"),
+        ("apples", 0.9 * TILE_DISTANCES["apples"], "photographs_strip"),
+        ("apples", 1.1 * TILE_DISTANCES["apples"], "strip"),
+        ("coconuts", 1.1 * TILE_DISTANCES["apples"], "photographs_strip"),
+        ("coconuts", 1.1 * TILE_DISTANCES["coconuts"], "strip"),
+        ("7", 0.0, "strip"),
     ],
 )
-def test_pictures_that_are_near_to_photographs_are_not_shipped(klass, shift, name):
+def test_strips_that_are_near_to_photographs_are_not_shipped(klass, shift, name):
     photographs = np.random.default_rng(0).integers(0, 180, (4, 8, 8, 3)).astype(np.uint8)
     tiles = photographs[2:3] + np.uint8(round(255 * shift))
-    outcome = Outcome(artifacts={"preview": "preview.npz"})
-    guard_pictures(outcome, "preview", tiles, photographs, klass)
-    assert outcome.artifacts == {name: "preview.npz"}
+    outcome = Outcome(artifacts={"strip": "strip.npz"})
+    guard_strip(outcome, tiles, photographs, klass)
+    assert outcome.artifacts == {name: "strip.npz"}
     assert outcome.metrics["tile_distance_min"] == pytest.approx(shift, abs=0.5 / 255)
 
 
