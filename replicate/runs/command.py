@@ -40,6 +40,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         if not trials:
             raise ValueError(f"Expected flags that ask for trials. Received: {_given(arguments)}")
         store = Store(values.workdir)
+        _check_records(store, study)
         reuse = choose_shipped(study, trials, store) if values.reuse_shipped else Reuse()
         done = store.done_keys(study.name) - reuse.dropped_keys | reuse.taken_keys
         left = [trial for trial in trials if trial.key not in done]
@@ -77,6 +78,19 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     if not able:
         return 2 if in_vain(trials, needs) else 0
     return execute(study, values, plan, trials, able, store, arguments)
+
+
+def _check_records(store: Store, study: Study) -> None:
+    """Read every record of a workdir once, before any of them counts as done.
+
+    Raises:
+        ValueError: if a file is no record of this version or not of the specification that it is
+            named by; says which file, and what to do.
+    """
+    try:
+        store.records(study.name)
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove this file or give another --workdir") from error
 
 
 def _refused(study: Study, error: Exception) -> int:

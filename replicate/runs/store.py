@@ -88,7 +88,7 @@ class Record:
             value = dict(value)
             schema, key = value.pop("schema"), value.pop("key")
             record = cls(trial=Trial.from_spec(value.pop("spec")), **value)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"Expected a record. Received: {where} ({error!r})") from error
         if schema != SCHEMA or key != record.key:
             raise ValueError(

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 from absl import flags
@@ -111,6 +112,40 @@ def test_a_workdir_that_cannot_be_written_is_one_clear_line(toy, capsys, done):
     assert study.main([f"--workdir={workdir}"]) == 2
     captured = capsys.readouterr().err
     assert str(workdir / "toy") in captured and captured.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "changed, named",
+    [
+        (lambda record: record["spec"]["settings"].update(power=7), "with key"),
+        (lambda record: record.update(schema=2), "schema=2"),
+        (lambda record: record["spec"].update(replicate=-1), "-1"),
+        (lambda record: record.pop("spec"), "KeyError('spec')"),
+        (None, "Unterminated"),
+    ],
+    ids=["other spec", "other schema", "bad spec", "no spec", "cut off"],
+)
+@pytest.mark.parametrize("flags", [(), ("--plan",)])
+def test_a_workdir_with_a_record_of_another_specification_is_refused(
+    toy, capsys, changed, named, flags
+):
+    study, workdir = toy
+    assert study.main([f"--workdir={workdir}"]) == 0
+    path = sorted((workdir / "toy" / "records").glob("*.json"))[0]
+    text = path.read_text()
+    if changed is None:
+        path.write_text(text[: text.index('"status": "done"') + 20])
+    else:
+        record = json.loads(text)
+        changed(record)
+        path.write_text(json.dumps(record))
+    before = sorted(workdir.rglob("*"))
+    capsys.readouterr()
+    assert study.main([f"--workdir={workdir}", *flags]) == 2
+    captured = capsys.readouterr().err
+    assert str(path) in captured and named in captured and captured.count("\n") == 1
+    assert captured.endswith("Remove this file or give another --workdir\n")
+    assert sorted(workdir.rglob("*")) == before
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """cifar_dcgan end to end at smoke scale, and what its trials are made of."""
 
+import json
+
 import numpy as np
 import pytest
 from study_trials import of
@@ -267,6 +269,24 @@ def test_smoke_runs_every_stage(smoke):
     for record in records.values():
         assert all(np.isfinite(value) for value in record.metrics.values()), record.trial
         assert record.data["name"] == "cifar10"
+
+
+def test_what_is_kept_and_logged_of_a_generator(smoke):
+    store = Store(smoke)
+    generators = [r for r in store.latest(NAME).values() if r.trial.stage == "generator"]
+    record = next(r for r in generators if r.trial.settings["source"] == "per_class")
+    epochs = record.trial.settings["epochs"]
+    with np.load(store.artifact(record, "strip")) as strip:
+        assert strip["epochs"].tolist() == list(range(1, epochs + 1))
+        assert strip["images"].shape == (epochs, 10, 32, 32, 3)
+    with np.load(store.artifact(record, "batch_loss")) as losses:
+        assert {"d_loss", "g_loss", "d_real", "d_fake"} <= set(losses)
+    summary = json.loads(store.artifact(record, "summary").read_text())
+    rows = {name: sum(row[2] for row in summary[name]) for name in summary}
+    assert rows == {"generator": 3_577_667, "discriminator": 2_758_593}
+    logs = smoke / NAME / "logs" / record.key
+    assert (logs / "strip.png").stat().st_size > 0
+    assert list(logs.glob("events.out.tfevents.*"))
 
 
 def test_what_is_recorded_of_a_classifier(smoke):
