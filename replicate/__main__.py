@@ -71,7 +71,11 @@ def main(arguments: list[str]) -> int:
     if arguments and not os.path.isdir(workdir):
         print(f"Expected a workdir. Received: {workdir!r}, which is no folder", file=sys.stderr)
         return 2
-    print(overview(workdir))
+    try:
+        print(overview(workdir))
+    except (OSError, ValueError) as error:
+        print(f"replicate: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -7,7 +7,18 @@ from scipy import fft
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [0, 1] as uint8, rounded; values outside are clipped."""
+    """Images in [0, 1] as uint8, rounded; images that are uint8 come back as they are.
+
+    Raises:
+        ValueError: if values are not finite or leave [0, 1] by more than 0.001, as those in
+            [-1, 1] or [0, 255] do: clipped without a word, they would make other images.
+    """
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    low, high = (images.min(), images.max()) if images.size else (0.0, 1.0)
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise ValueError(f"Expected images in [0, 1]. Received: {images.dtype}, {low} to {high}")
     return np.rint(np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from replicate.runs.store import Record, Store
 from replicate.runs.trial import Trial
+
+EVENTS = threading.Lock()
 
 
 @dataclasses.dataclass
@@ -106,4 +109,7 @@ class Context:
     @staticmethod
     def event(name: str, **values: Any) -> None:
         """Send one line to the executor."""
-        print(json.dumps({"event": name, **values}), file=sys.stdout, flush=True)
+        line = json.dumps({"event": name, **values}) + "\n"
+        with EVENTS:  # lanes are threads: one write a line, or two run into one another
+            sys.stdout.write(line)
+            sys.stdout.flush()

@@ -48,6 +48,22 @@ def nearest_existing(path: str | os.PathLike) -> Path:
     return next(each for each in (path, *path.absolute().parents) if each.exists())
 
 
+def check_workdir(path: str | os.PathLike) -> None:
+    """Refuse a `--workdir` that is no folder and cannot become one; it need not exist yet.
+
+    Raises:
+        ValueError: if it is empty.
+        NotADirectoryError: if it, or what it would lie in, is a file.
+    """
+    if not str(path):
+        raise ValueError("flag --workdir=: expected a folder; received no name")
+    existing = nearest_existing(path)
+    if not existing.is_dir():
+        raise NotADirectoryError(
+            f"flag --workdir={path}: expected a folder; received {existing}, a file"
+        )
+
+
 def check_folder(flag: str, path: str | os.PathLike | None) -> None:
     """Refuse what a flag names and is no folder; None is allowed.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from replicate.runs.environment import usable_cores
-from replicate.runs.files import check_folder, nearest_existing, project_root
+from replicate.runs.files import check_folder, check_workdir, project_root
 from replicate.runs.study import SOURCES
 
 PRESETS = ("paper", "lite", "quick", "smoke")
@@ -307,11 +307,7 @@ def _check_where_to_run(values) -> None:
             f"flag --workers={values.workers}: expected at most one a core, {usable_cores()} here"
         )
     check_folder("data_dir", values.data_dir)
-    existing = nearest_existing(values.workdir)
-    if not existing.is_dir():
-        raise flags.Error(
-            f"flag --workdir={values.workdir}: expected a folder; received {existing}, a file"
-        )
+    check_workdir(values.workdir)
 
 
 def preset_values(study, preset: str, *extra: str) -> flags.FlagValues:

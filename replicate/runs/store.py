@@ -166,7 +166,8 @@ class Store:
         """
         found = defaultdict(list)
         folder = self.root / study
-        sources = [(str(p), p.read_text()) for p in sorted(folder.glob(f"records/{WHOLE}.json"))]
+        paths = sorted(folder.glob(f"records/{WHOLE}.json"))
+        sources = [(str(path), path.read_text(errors="replace")) for path in paths]
         for path in sorted(folder.glob(f"{WHOLE}.jsonl")):
             sources.extend(_lines(path))
         for where, text in sources:
@@ -187,7 +188,7 @@ class Store:
         """Keys that have a finished record, read from file names and one field, for speed."""
         keys = set()
         for path in (self.root / study).glob(f"records/{WHOLE}.json"):
-            if '"status": "done"' in path.read_text():
+            if '"status": "done"' in path.read_text(errors="replace"):
                 keys.add(path.name.split(".")[0])
         for path in (self.root / study).glob(f"{WHOLE}.jsonl"):
             for _, line in _lines(path):
@@ -198,7 +199,7 @@ class Store:
     def is_done(self, trial: Trial) -> bool:
         """Whether a workdir has a finished record of a trial."""
         paths = (self.root / trial.study).glob(f"records/{trial.key}.*.json")
-        return any('"status": "done"' in path.read_text() for path in paths)
+        return any('"status": "done"' in path.read_text(errors="replace") for path in paths)
 
     def write(self, record: Record) -> Path:
         """Write a record atomically, once.

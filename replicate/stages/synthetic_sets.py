@@ -53,14 +53,14 @@ def store_set(
 
 
 def draw_bytes(network, noise: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """Images of a network that draws them in [-1, 1], as uint8.
+    """Images of a network that draws them in [-1, 1], as uint8; what lies beyond is clipped.
 
     Args:
         network: `generate(noise, labels)` gives `(n, height, width, channels)`.
         noise: float32 `(n, latent_dim)`.
         labels: integers `(n,)`, or None for a network that takes none.
     """
-    return to_uint8((np.asarray(network.generate(noise, labels)) + 1) / 2)
+    return to_uint8(np.clip((np.asarray(network.generate(noise, labels)) + 1) / 2, 0, 1))
 
 
 def draw_in_parts(

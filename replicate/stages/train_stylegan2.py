@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from replicate.data.catalogue import CATALOGUE
-from replicate.runs.files import check_folder
+from replicate.runs.files import check_folder, check_workdir, nearest_existing
 from replicate.runs.seeds import stream
 from replicate.runs.trial import Trial
 from replicate.runs.worker import configure_tensorflow, thread_profile
@@ -120,11 +120,18 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
+def folder_of(options: argparse.Namespace) -> Path:
+    """The folder of a run."""
+    return Path(options.workdir or Path("runs", "stylegan2", Path(options.dataset).stem))
+
+
 def check(options: argparse.Namespace) -> None:
     """Refuse wrong flags as far as they can be known before TensorFlow and the data are loaded.
 
     Raises:
         FileNotFoundError: if a file or folder that they name is not there.
+        NotADirectoryError: if the workdir is a file or lies in one.
+        PermissionError: if the workdir cannot be written.
         ValueError: if a data set is unknown or a number does not fit.
     """
     if options.dataset.endswith(".safetensors"):
@@ -138,6 +145,10 @@ def check(options: argparse.Namespace) -> None:
             f"Received: {options.dataset!r}"
         )
     check_folder("data_dir", options.data_dir)
+    folder = folder_of(options)
+    check_workdir(folder)
+    if not os.access(nearest_existing(folder), os.W_OK):
+        raise PermissionError(f"Expected --workdir to be writable. Received: {folder}")
     if not 0 < options.kimg < math.inf:
         raise ValueError(f"Expected a finite kimg > 0. Received: kimg={options.kimg:g}")
     group = min(options.mbstd_group_size, options.batch_size)
@@ -159,13 +170,11 @@ def load_images(options: argparse.Namespace) -> Images:
         ValueError: if they are not square, a power of two a side and at least 8.
     """
     if options.dataset.endswith(".safetensors"):
-        import numpy as np
-
         from replicate.data.synthetic import load_synthetic
         from replicate.evaluation.images import to_uint8
 
         stored = load_synthetic(options.dataset)
-        images = stored.images if stored.images.dtype == np.uint8 else to_uint8(stored.images)
+        images = to_uint8(stored.images)
         found = Images(images, stored.labels, int(stored.labels.max()) + 1, stored.sha256)
     else:
         from replicate.data import load
@@ -216,7 +225,7 @@ def train(options: argparse.Namespace) -> None:
     from replicate.training.stylegan2_snapshots import CurveCheckpoints, Snapshots
 
     data = load_images(options)
-    folder = Path(options.workdir or Path("runs", "stylegan2", Path(options.dataset).stem))
+    folder = folder_of(options)
     names = [field.name for field in dataclasses.fields(TrainingOptions)]
     model = new_model(
         data.num_classes,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,13 @@ class Checkpoints:
                 with safe_open(path, "np") as file:
                     metadata = file.metadata()
                     tensors = {name: file.get_tensor(name) for name in file.keys()}
-            except (SafetensorError, OSError):
-                continue  # a damaged file; the one before it will do
+            except (SafetensorError, OSError) as error:
+                warnings.warn(
+                    f"Expected a checkpoint. Received: {path} ({error}); it is left out, and work "
+                    "goes on from the one before it, or from the start",
+                    stacklevel=2,
+                )
+                continue
             self._check_spec(path, json.loads(metadata["spec"]))
             self._assign(path, tensors)
             self.earlier_seconds = float(metadata.get("seconds", 0.0))

@@ -41,8 +41,20 @@ def test_refuses_flat_images():
 
 
 def test_uint8_rounds_and_clips():
-    values = np.array([-1.0, 0.0, 0.5, 100.4 / 255, 100.6 / 255, 1.0, 2.0])
+    values = np.array([-1e-4, 0.0, 0.5, 100.4 / 255, 100.6 / 255, 1.0, 1 + 1e-4])
     assert to_uint8(values).tolist() == [0, 0, 128, 100, 101, 255, 255]
+    assert to_uint8(values[:0]).shape == (0,)
+
+
+def test_uint8_stays_as_it_is():
+    values = np.arange(256, dtype=np.uint8)
+    assert to_uint8(values) is values
+
+
+@pytest.mark.parametrize("values", [[-1.0, 1.0], [0.0, 255.0], [0.5, np.nan], [0.0, np.inf]])
+def test_images_of_another_scale_are_refused(values):
+    with pytest.raises(ValueError, match=r"Expected images in \[0, 1\]. Received: float64, "):
+        to_uint8(np.array(values))
 
 
 def test_high_frequencies_are_what_a_wave_above_the_cutoff_has():

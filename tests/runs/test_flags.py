@@ -97,6 +97,12 @@ def test_a_workdir_that_is_a_file_is_one_clear_line(toy, tmp_path, capsys, below
     assert captured.count("\n") == 1
 
 
+def test_a_workdir_without_a_name_is_one_clear_line(toy, capsys):
+    assert toy[0].main(["--workdir="]) == 2
+    captured = capsys.readouterr().err
+    assert "--workdir=: expected a folder" in captured and captured.count("\n") == 1
+
+
 @pytest.mark.parametrize("done", [False, True])
 def test_a_workdir_that_cannot_be_written_is_one_clear_line(toy, capsys, done):
     study, workdir = toy
@@ -121,9 +127,10 @@ def test_a_workdir_that_cannot_be_written_is_one_clear_line(toy, capsys, done):
         (lambda record: record.update(schema=2), "schema=2"),
         (lambda record: record["spec"].update(replicate=-1), "-1"),
         (lambda record: record.pop("spec"), "KeyError('spec')"),
-        (None, "Unterminated"),
+        ("cut", "Unterminated"),
+        (b"\xff\xfe" * 100, "Expecting value"),
     ],
-    ids=["other spec", "other schema", "bad spec", "no spec", "cut off"],
+    ids=["other spec", "other schema", "bad spec", "no spec", "cut off", "not text"],
 )
 @pytest.mark.parametrize("flags", [(), ("--plan",)])
 def test_a_workdir_with_a_record_of_another_specification_is_refused(
@@ -133,7 +140,9 @@ def test_a_workdir_with_a_record_of_another_specification_is_refused(
     assert study.main([f"--workdir={workdir}"]) == 0
     path = sorted((workdir / "toy" / "records").glob("*.json"))[0]
     text = path.read_text()
-    if changed is None:
+    if isinstance(changed, bytes):
+        path.write_bytes(changed)
+    elif changed == "cut":
         path.write_text(text[: text.index('"status": "done"') + 20])
     else:
         record = json.loads(text)

@@ -32,6 +32,13 @@ def test_the_next_command_keeps_the_workdir(workdir, flag):
     assert next_command(study, planned, {"a", "b"}, workdir) is None
 
 
+def test_a_wrong_project_folder_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REPLICATE_HOME", str(tmp_path))
+    assert main([]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path) in error and error.count("\n") == 1
+
+
 def test_a_file_is_no_workdir(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file")]) == 2

@@ -337,13 +337,14 @@ def test_command_trains_on_and_its_network_can_be_sampled(image_set, tmp_path, c
         ({"batch_size": 6}, 2, "multiple of 4, mbstd_group_size. Received: batch_size=6"),
         ({"dataset": "missing.safetensors"}, 2, "missing.safetensors"),
         ({"data_dir": "nowhere"}, 2, "Expected --data_dir to be a folder. Received: 'nowhere'"),
+        ({"workdir": __file__}, 2, f"received {__file__}, a file"),
         ({"kimg": 0}, 2, "Expected a finite kimg > 0. Received: kimg=0"),
         ({"kimg": -3}, 2, "Received: kimg=-3"),
         ({"frechet": "classifier"}, 1, "frechet_images=10000"),
     ],
 )
 def test_command_refuses(image_set, tmp_path, capsys, flags, code, expected):
-    assert command(image_set, tmp_path, **{"kimg": 1, **flags}) == code
+    assert command(image_set, **{"workdir": tmp_path, "kimg": 1, **flags}) == code
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
     assert not list(tmp_path.rglob("step-*"))
